@@ -1,0 +1,86 @@
+package storage
+
+import (
+	"bufio"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+	"strings"
+)
+
+// A Query is a statement with the name it has in metrics, logs and errors.
+type Query struct {
+	Name string
+	SQL  string
+}
+
+// Queries are the statements of a backend by name.
+type Queries map[string]Query
+
+// MustLoad reads every *.sql file in the folder queries of files. A statement follows a line "-- name: its_name" and
+// ends before the next such line. It panics on a malformed or repeated name: that is a bug of the build.
+func MustLoad(files fs.FS) Queries {
+	qs := Queries{}
+	names, err := fs.Glob(files, "queries/*.sql")
+	if err != nil || len(names) == 0 {
+		panic(fmt.Sprintf("storage: no queries/*.sql: %v", err))
+	}
+	for _, file := range names {
+		b, err := fs.ReadFile(files, file)
+		if err != nil {
+			panic(err)
+		}
+		qs.parse(path.Base(file), string(b))
+	}
+	return qs
+}
+
+func (qs Queries) parse(file, text string) {
+	var name string
+	var body strings.Builder
+	flush := func() {
+		if name != "" {
+			sql := strings.TrimRight(strings.TrimSpace(body.String()), ";")
+			if sql == "" {
+				panic(fmt.Sprintf("storage: %s: statement %s is empty", file, name))
+			}
+			qs[name] = Query{name, sql}
+		}
+		body.Reset()
+	}
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+		line := lines.Text()
+		if rest, ok := strings.CutPrefix(line, "-- name: "); ok {
+			flush()
+			name = strings.TrimSpace(rest)
+			if _, twice := qs[name]; twice || name == "" {
+				panic(fmt.Sprintf("storage: %s: statement name %q is empty or repeated", file, name))
+			}
+			continue
+		}
+		if !strings.HasPrefix(line, "--") {
+			body.WriteString(line + "\n")
+		}
+	}
+	flush()
+}
+
+// Get returns the named statement; it panics when there is none: a backend gets all of its statements when it starts.
+func (qs Queries) Get(name string) Query {
+	q, ok := qs[name]
+	if !ok {
+		panic("storage: no statement named " + name)
+	}
+	return q
+}
+
+// Names lists the names in order.
+func (qs Queries) Names() []string {
+	names := make([]string, 0, len(qs))
+	for n := range qs {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}

@@ -1,0 +1,163 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/safebox/safebox/initlock"
+	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// DB is the one handle of a process on its database. All of it is safe for concurrent use.
+type DB interface {
+	event.Log
+	Reader
+	Membership
+
+	// Dialect is postgresql or sqlite.
+	Dialect() Dialect
+	// Ping asks the database for an answer.
+	Ping(ctx context.Context) error
+	// Pool tells the state of the pool now.
+	Pool() PoolStats
+	// Marker reads the ready marker; it creates nothing.
+	Marker() initlock.Marker
+	// Initialise runs the initialisation protocol; work gets the one connection that holds the lock.
+	Initialise(ctx context.Context, o initlock.Options, work func(context.Context, *sql.DB) error) (initlock.Result, error)
+	// Inspect gives a connection for reading the catalogue without the lock: what reads it must write nothing.
+	Inspect(ctx context.Context, read func(context.Context, *sql.DB) error) error
+	// Close gives everything back. Batches that are still open are rolled back.
+	Close() error
+}
+
+// Reader answers questions about the wallets and the log. Nothing here writes.
+type Reader interface {
+	// Wallet finds a wallet by npub, handle or custom handle, in this order; event.ErrNotFound if there is none.
+	Wallet(ctx context.Context, key string) (ledger.Wallet, error)
+	// Wallets lists wallets by npub, starting after the given one ("" for the first); at most limit.
+	Wallets(ctx context.Context, after string, limit int) ([]ledger.Wallet, error)
+	// Entries lists the journal of a subject by log order of seq, after the given seq (0 for all); at most limit.
+	// Entries without a seq (the subject was no wallet then) come first and only when afterSeq is 0.
+	Entries(ctx context.Context, subject string, afterSeq int64, limit int) ([]ledger.Entry, error)
+	// Events finds events of the topic by id, and by source unless that is empty.
+	Events(ctx context.Context, topic, source, id string) ([]event.Record, error)
+	// EntriesAt lists the entries that the event at a place in the log made, by leg.
+	EntriesAt(ctx context.Context, partition int, position int64) ([]ledger.Entry, error)
+	// Parked lists the parked events of a group by partition and position; subject "" means all; at most limit.
+	Parked(ctx context.Context, topic, group, subject string, limit int) ([]event.Parked, error)
+	// ParkedCount counts the parked events of a group and the subjects they block.
+	ParkedCount(ctx context.Context, topic, group string) (events, subjects int64, err error)
+	// OldestPending is when the oldest event after the group's cursors was recorded; zero if there is none.
+	OldestPending(ctx context.Context, topic, group string) (time.Time, error)
+	// Audit proves the ledger's invariants, in one snapshot, or lists what breaks them.
+	Audit(ctx context.Context, topic, group string) (ledger.Audit, error)
+}
+
+// Replica is the heartbeat of one worker process.
+type Replica struct {
+	Instance string    `json:"instance"`
+	Version  string    `json:"version"`
+	Since    time.Time `json:"since"`
+	SeenAt   time.Time `json:"seen_at"`
+	Lanes    int       `json:"lanes"`
+	State    string    `json:"state"` // starting, ready, draining
+	Leader   bool      `json:"leader"`
+}
+
+// Membership keeps the heartbeat rows of the replicas. Times are the database's.
+type Membership interface {
+	// Beat writes the replica's row. Since and SeenAt are set by the database.
+	Beat(ctx context.Context, r Replica) error
+	// Leave removes it.
+	Leave(ctx context.Context, instance string) error
+	// Replicas lists the rows seen within the given age, and removes none.
+	Replicas(ctx context.Context, within time.Duration) ([]Replica, error)
+}
+
+// PoolStats is the state of the connection pool at one moment.
+type PoolStats struct {
+	Idle, InUse, Max int
+	Acquires         int64         // successful ones
+	EmptyAcquires    int64         // that had to wait for a connection
+	EmptyWait        time.Duration // what those waited in all
+	Timeouts         int64
+	Opened           int64
+	Closed           map[string]int64 // by reason: recycle, overflow, idle, broken, shutdown
+}
+
+// Observer is told what happens in the storage; it must be fast and safe for concurrent use.
+type Observer interface {
+	// Statement is told of each statement that ended; class is "" when it succeeded.
+	Statement(name string, took time.Duration, class Class)
+	// Acquire is told how long a caller waited for a connection.
+	Acquire(took time.Duration, timedOut bool)
+}
+
+// Options say which database to open and how.
+type Options struct {
+	URL    URL
+	Direct URL  // the server itself, where URL is a pooler; zero: URL
+	Policy Pool // zero: DefaultPool
+	// Role and Instance name the process to the server: application_name is safebox/<role>/<instance>.
+	Role, Instance string
+	// MustExist refuses to create a SQLite file that is not there: for commands that only read.
+	MustExist bool
+	Observer  Observer     // nil: none
+	Logger    *slog.Logger // nil: slog.Default
+}
+
+// Opener opens a database of one dialect; each backend registers its own.
+type Opener func(context.Context, Options) (DB, error)
+
+var backends = map[Dialect]backend{}
+
+type backend struct {
+	open       Opener
+	statements []string
+}
+
+// Register makes a backend known to Open, with the names of its statements; a backend calls it from init.
+func Register(d Dialect, open Opener, statements []string) {
+	backends[d] = backend{open, statements}
+}
+
+// Open opens the database that the options name. It fails within the pool's timeout when no server answers: the error
+// is then ErrUnreachable. It creates a missing SQLite file, unless MustExist is set, but no table.
+func Open(ctx context.Context, o Options) (DB, error) {
+	b, ok := backends[o.URL.Dialect]
+	if !ok {
+		var known []string
+		for d := range backends {
+			known = append(known, string(d))
+		}
+		sort.Strings(known)
+		return nil, fmt.Errorf("no storage backend for %q is built in (there are: %s)", o.URL.Dialect, strings.Join(known, ", "))
+	}
+	if o.Policy == (Pool{}) {
+		o.Policy = DefaultPool
+	}
+	if o.Direct.Dialect == "" {
+		o.Direct = o.URL
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	return b.open(ctx, o)
+}
+
+// Statements lists the names of a dialect's statements: the values of the metric label.
+func Statements(d Dialect) []string { return backends[d].statements }
+
+type nobody struct{}
+
+func (nobody) Statement(string, time.Duration, Class) {}
+func (nobody) Acquire(time.Duration, bool)            {}

@@ -1,0 +1,104 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A Record is an event at its place in the log.
+type Record struct {
+	Event
+	Topic      string
+	Partition  int
+	Position   int64 // 1, 2, 3 … inside the partition, without holes
+	RecordedAt time.Time
+}
+
+// Result says what became of one event of an append.
+type Result string
+
+// The results of an append.
+const (
+	Appended  Result = "appended"  // new, and durable now
+	Duplicate Result = "duplicate" // the log has it already, with the same content
+	Conflict  Result = "conflict"  // the log has its identity with other content; nothing was written
+)
+
+// A Receipt answers one event of an append. For a duplicate or a conflict the place is that of the event in the log.
+type Receipt struct {
+	Result    Result
+	Partition int
+	Position  int64
+}
+
+// Positions holds a position for each partition; 0 stands before the first event.
+type Positions [Partitions]int64
+
+// ErrClaimed is returned by Claim when another lane, here or in another process, holds the partition.
+var ErrClaimed = errors.New("partition is claimed by another lane")
+
+// ErrNotFound is returned by look-ups of one event, wallet or parked event that is not there.
+var ErrNotFound = errors.New("not found")
+
+// Log is the event log. Implementations must hold these:
+//
+//  1. Append is atomic: after an error nothing of it is in the log, unless the connection was lost during the commit;
+//     to append again is then safe, because the identity of an event deduplicates it for ever.
+//  2. Positions of a partition are dense, and what is visible in a partition is final.
+//  3. A Claim that succeeds excludes every other claim on that partition of that group until Commit or Rollback; the
+//     death of the process or of its connection is a Rollback.
+//  4. Errors of statements are *storage.Error, so that they carry a class.
+type Log interface {
+	// Append writes events to the topic and answers each at its index. Events of one call may share an identity.
+	Append(ctx context.Context, topic string, events []Event) ([]Receipt, error)
+	// Heads returns the last position of every partition of the topic; its cost does not grow with the log.
+	Heads(ctx context.Context, topic string) (Positions, error)
+	// Cursors returns the last position that the group has processed in every partition.
+	Cursors(ctx context.Context, topic, group string) (Positions, error)
+	// Join makes sure that the group has a cursor in every partition of the topic; a new group starts at the beginning.
+	Join(ctx context.Context, topic, group string) error
+	// Claim takes a partition for one batch of at most limit events after the group's cursor. It does not wait:
+	// ErrClaimed says that another lane has it. The batch may be empty; it must be committed or rolled back all the same.
+	Claim(ctx context.Context, topic, group string, partition, limit int) (Batch, error)
+	// ClaimParked takes the parked events of one subject, in order, as a batch; it waits for a lane that holds their
+	// partition. Commit takes them out of the parked ones instead of moving the cursor. ErrNotFound if there are none.
+	ClaimParked(ctx context.Context, topic, group, subject string) (Batch, error)
+	// Changes returns a channel that receives a value soon after an append by any process became visible; values
+	// coalesce. It may miss appends, so a reader polls as well. The channel closes when ctx ends.
+	Changes(ctx context.Context, topic string) <-chan struct{}
+	// Announce tells the other processes that the topic has new events. Best effort, rate-limited by its caller.
+	Announce(ctx context.Context, topic string) error
+}
+
+// A Batch is a claimed run of records and the transaction in which they are processed: whatever a handler does in it
+// commits together with the cursor, or not at all. It is used by one goroutine.
+type Batch interface {
+	// Records are the events after the cursor, in order.
+	Records() []Record
+	// Cursor is the group's position before this batch.
+	Cursor() int64
+	// Blocked are the subjects of this partition that have parked events: their later events must be parked as well.
+	Blocked() map[string]bool
+	// Park sets a record aside with the error that stopped it. It is written by Commit.
+	Park(r Record, cause string, attempts int)
+	// Commit moves the cursor to upTo, the position of the last record that was processed or parked, and commits.
+	Commit(ctx context.Context, upTo int64) error
+	// Rollback gives the partition back with nothing done. After Commit it does nothing.
+	Rollback()
+}
+
+// Parked is an event that was set aside, with what stopped it.
+type Parked struct {
+	Topic     string    `json:"topic"`
+	Group     string    `json:"group"`
+	Partition int       `json:"partition"`
+	Position  int64     `json:"position"`
+	Source    string    `json:"source"`
+	ID        string    `json:"id"`
+	Type      string    `json:"type"`
+	Subject   string    `json:"subject"`
+	Error     string    `json:"error"`
+	Attempts  int       `json:"attempts"`
+	ParkedAt  time.Time `json:"parked_at"`
+}
