@@ -1,0 +1,104 @@
+package metrics
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/safebox/safebox/storage"
+)
+
+// namespace comes before every name of ours.
+const namespace = "safebox"
+
+// other is the label value that stands for every value outside its set.
+const other = "other"
+
+// Options of New. Each list fixes the values of a label; what is not in it counts as "other".
+type Options struct {
+	Version    string          // of this build, for build_info; empty: "unknown"
+	Commit     string          // likewise
+	Dialect    storage.Dialect // of the database, for build_info; empty: "unknown"
+	Statements []string        // names of the statements, as storage.Statements lists them
+	Groups     []string        // consumer groups; nil: ledger
+	Guards     []string        // names of the guards; nil: the three on registeredsafebox
+	Logger     *slog.Logger    // for a scrape that fails; nil: slog.Default
+}
+
+// Registry holds every series of a process. It satisfies the observer interfaces of storage, initlock and the event bus.
+// All of it is safe for concurrent use. It must be made by New.
+type Registry struct {
+	registry *prometheus.Registry
+	logger   *slog.Logger
+
+	pool
+	statements
+	initialisation
+	engine
+}
+
+// New makes a registry with every series at zero. Registries share nothing, so a test may make many.
+func New(o Options) *Registry {
+	if o.Groups == nil {
+		o.Groups = []string{"ledger"}
+	}
+	if o.Guards == nil {
+		o.Guards = []string{"registeredsafebox.npub", "registeredsafebox.handle", "registeredsafebox.access_key"}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	r := &Registry{registry: prometheus.NewRegistry(), logger: o.Logger}
+	r.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		buildInfo(o),
+	)
+	r.pool.register(r.registry)
+	r.statements.register(r.registry, o.Statements)
+	r.initialisation.register(r.registry, o.Guards, time.Now)
+	r.engine.register(r.registry, o.Groups)
+	return r
+}
+
+// Handler answers a scrape. A collector that fails costs its own series alone: the others are still worth having.
+func (r *Registry) Handler() http.Handler {
+	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{
+		ErrorLog:            scrapeLog{r.logger},
+		ErrorHandling:       promhttp.ContinueOnError,
+		MaxRequestsInFlight: 4,
+		Timeout:             10 * time.Second,
+	})
+}
+
+// scrapeLog gives the Prometheus handler the one method it wants of a logger.
+type scrapeLog struct{ *slog.Logger }
+
+func (l scrapeLog) Println(v ...any) { l.Warn("metrics: scrape incomplete", "problem", v) }
+
+func buildInfo(o Options) prometheus.Collector {
+	known := func(s string) string {
+		if s == "" {
+			return "unknown"
+		}
+		return s
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: namespace,
+		Name:      "build_info",
+		Help:      "Always 1; the labels tell the build and the kind of database.",
+		ConstLabels: prometheus.Labels{
+			"version":   known(o.Version),
+			"commit":    known(o.Commit),
+			"dialect":   known(string(o.Dialect)),
+			"goversion": runtime.Version(),
+		},
+	})
+	g.Set(1)
+	return g
+}

@@ -1,0 +1,63 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/safebox/safebox/storage"
+)
+
+// plumbing are the statements that backends send without a file of their own.
+var plumbing = []string{"begin", "commit", "rollback"}
+
+// statementBuckets run from a probe of a primary key in memory to a statement that waits for a lock until its timeout.
+var statementBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30}
+
+// statements shows what the database answers.
+type statements struct {
+	durations map[string]prometheus.Observer
+	errors    map[pair]prometheus.Counter
+	retries   map[string]prometheus.Counter
+}
+
+func (s *statements) register(reg prometheus.Registerer, names []string) {
+	names = with(append(append([]string{}, plumbing...), names...))
+	classes := make([]string, 0, len(storage.Classes()))
+	for _, c := range storage.Classes() {
+		classes = append(classes, string(c))
+	}
+	s.durations = histograms(reg, "db_statement_duration_seconds",
+		"Time that statements took, failed ones included.", "statement", statementBuckets, names)
+	s.errors = counterPairs(reg, "db_statement_errors_total",
+		"Statements that failed, by the class of their error.", pair{"statement", "class"}, names, classes)
+	s.retries = counters(reg, "db_transaction_retries_total",
+		"Transactions rolled back and tried again: the class of the error, or handler.", "reason", append(classes, "handler"))
+}
+
+// Statement is told of each statement that ended; class is "" when it succeeded.
+func (s *statements) Statement(name string, took time.Duration, class storage.Class) {
+	d, known := s.durations[name]
+	if !known {
+		name = other
+		d = s.durations[other]
+	}
+	d.Observe(seconds(took))
+	if class == "" {
+		return
+	}
+	c, known := s.errors[pair{name, string(class)}]
+	if !known {
+		c = s.errors[pair{name, other}]
+	}
+	c.Inc()
+}
+
+// Retried counts transactions that were rolled back and tried again.
+func (s *statements) Retried(reason string) {
+	c, known := s.retries[reason]
+	if !known {
+		c = s.retries[other]
+	}
+	c.Inc()
+}
