@@ -1,0 +1,48 @@
+# The targets are described by the comments behind them: `make` prints the list.
+
+SHELL       := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+ARGS      ?=
+PKG       ?= ./...
+BENCH     ?= .
+BENCHTIME ?= 1s
+FUZZTIME  ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint fuzz bench ci clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nVariables: ARGS (run), PKG and BENCH and BENCHTIME (bench), FUZZTIME (fuzz), VERSION (build).\n'
+
+# The version is stamped by the linker, so Go has no reason to ask the version control system again.
+build: ## Build bin/safebox, one static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/safebox ./cmd/safebox
+
+run: build ## Show three replicas surviving a SIGKILL on a throw-away database
+	bin/safebox demo $(ARGS)
+
+# The race detector is C, so the tests are built with cgo although the binary never is.
+test: ## Run every test with the race detector, on SQLite and on a private PostgreSQL
+	.ci/need cc postgresql
+	CGO_ENABLED=1 go test -race -timeout 8m ./...
+
+lint: ## Run the linters and shellcheck
+	.ci/need golangci-lint shellcheck
+	"$$(.ci/need --path golangci-lint)" run ./...
+	shellcheck .ci/run .ci/need .ci/fuzz
+
+fuzz: ## Run every fuzz target for FUZZTIME (10s) each
+	.ci/fuzz '$(FUZZTIME)'
+
+bench: ## Run the benchmarks matching BENCH, BENCHTIME (1s) each
+	.ci/need postgresql
+	go test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem -timeout 20m $(PKG)
+
+ci: ## Run everything that continuous integration runs
+	.ci/run
+
+clean: ## Remove what was built
+	rm -rf bin coverage.out
