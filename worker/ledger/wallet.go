@@ -30,7 +30,7 @@ type Entry struct {
 	Position  int64       `json:"position"`
 	Leg       int         `json:"leg"` // 0 is the subject of the event, 1 the payee of a transfer
 	Subject   string      `json:"subject"`
-	Seq       *int64      `json:"seq"` // 1, 2, 3 … in a wallet; null where the subject is no wallet
+	Seq       int64       `json:"seq,omitempty"` // 1, 2, 3 … in a wallet; 0 where the subject is no wallet
 	Type      string      `json:"type"`
 	Outcome   OutcomeKind `json:"outcome"`
 	Reason    string      `json:"reason,omitempty"`
@@ -38,31 +38,4 @@ type Entry struct {
 	Fee       int64       `json:"fee"`    // sats, never negative
 	Balance   int64       `json:"balance"`
 	At        time.Time   `json:"at"`
-}
-
-// Audit is what safebox audit found. The sums are sats.
-type Audit struct {
-	OK              bool             `json:"ok"`
-	Events          int64            `json:"events"`  // in the log
-	Pending         int64            `json:"pending"` // after the group's cursors
-	Applied         int64            `json:"applied"`
-	Rejected        int64            `json:"rejected"`
-	Parked          int64            `json:"parked"`
-	Reasons         map[string]int64 `json:"reasons"` // rejected events by reason
-	Wallets         int64            `json:"wallets"`
-	Entries         int64            `json:"entries"`
-	BalanceTotal    int64            `json:"balance_total"`
-	OpeningTotal    int64            `json:"opening_total"`
-	CreditTotal     int64            `json:"credit_total"`
-	DebitTotal      int64            `json:"debit_total"` // positive
-	FeeTotal        int64            `json:"fee_total"`
-	Findings        []Finding        `json:"findings"` // at most 1,000, none when OK
-	FindingsOmitted int64            `json:"findings_omitted"`
-}
-
-// Finding is a breach of one of the ledger's invariants.
-type Finding struct {
-	Check   string `json:"check"`   // which invariant
-	Subject string `json:"subject"` // the wallet, or where in the log
-	Detail  string `json:"detail"`
 }

@@ -1,0 +1,245 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// rollbackTimeout bounds a rollback; a connection that does not answer within it is thrown away, which rolls back too.
+const rollbackTimeout = 5 * time.Second
+
+var (
+	_ event.Batch = (*Batch)(nil)
+	_ ledger.Tx   = (*Batch)(nil)
+)
+
+// Batch is a claimed partition and its open transaction, on one connection of the pool. Claim, Load and Commit take a
+// round trip each, whatever the number of events: Store only queues its statements, and Commit sends them.
+type Batch struct {
+	conn      *pgxpool.Conn // nil once it is committed or rolled back
+	topic     string
+	group     string
+	partition int
+	subject   string // of a batch of parked events; "" for a batch of the log
+	cursor    int64
+	records   []event.Record
+	blocked   map[string]bool
+	parked    parkedColumns
+	queued    pgx.Batch
+	names     []string // of the queued statements
+}
+
+type parkedColumns struct {
+	positions        []int64
+	subjects, errors []string
+	attempts         []int32
+}
+
+// Claim implements event.Log.
+func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit int) (event.Batch, error) {
+	b, err := db.newBatch(ctx, topic, group, partition)
+	if err != nil {
+		return nil, err
+	}
+	b.queue(qBeginBatch)
+	b.queue(qClaim, topic, group, partition, limit)
+	b.queue(qBlockedSubjects, topic, group, partition)
+	claimed := false
+	err = b.send(ctx, func(results pgx.BatchResults) error {
+		if _, err := results.Exec(); err != nil {
+			return wrap(qBeginBatch.Name, err)
+		}
+		rows, _ := results.Query() //nolint:errcheck // ForEachRow returns the error of the query
+		var position *int64
+		r := scannedRecord{}
+		_, err := pgx.ForEachRow(rows, append([]any{&b.cursor, &position}, r.rest()...), func() error {
+			claimed = true
+			if position == nil {
+				return nil
+			}
+			r.Position = *position
+			return b.add(&r)
+		})
+		if err != nil {
+			return wrap(qClaim.Name, err)
+		}
+		return b.scanBlocked(results)
+	})
+	switch {
+	case err != nil:
+		b.Rollback()
+		return nil, err
+	case !claimed:
+		b.Rollback()
+		return nil, event.ErrClaimed
+	}
+	return b, nil
+}
+
+// ClaimParked implements event.Log. It waits for the lane that holds the partition.
+func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (event.Batch, error) {
+	partition := event.Partition(subject)
+	b, err := db.newBatch(ctx, topic, group, partition)
+	if err != nil {
+		return nil, err
+	}
+	b.subject = subject
+	b.queue(qBeginBatch)
+	b.queue(qLockCursor, topic, group, partition)
+	b.queue(qClaimParked, topic, group, partition, subject)
+	err = b.send(ctx, func(results pgx.BatchResults) error {
+		if _, err := results.Exec(); err != nil {
+			return wrap(qBeginBatch.Name, err)
+		}
+		if err := results.QueryRow().Scan(&b.cursor); err != nil {
+			return wrap(qLockCursor.Name, err)
+		}
+		rows, _ := results.Query() //nolint:errcheck // ForEachRow returns the error of the query
+		r := scannedRecord{}
+		_, err := pgx.ForEachRow(rows, append([]any{&r.Position}, r.rest()...), func() error { return b.add(&r) })
+		return wrap(qClaimParked.Name, err)
+	})
+	if err == nil && len(b.records) == 0 {
+		err = event.ErrNotFound
+	}
+	if errors.Is(err, pgx.ErrNoRows) { // the group has no cursor: it never ran
+		err = event.ErrNotFound
+	}
+	if err != nil {
+		b.Rollback()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (db *DB) newBatch(ctx context.Context, topic, group string, partition int) (*Batch, error) {
+	conn, err := db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Batch{conn: conn, topic: topic, group: group, partition: partition, blocked: map[string]bool{}}, nil
+}
+
+func (b *Batch) queue(q storage.Query, args ...any) {
+	b.queued.Queue(q.SQL, args...)
+	b.names = append(b.names, q.Name)
+}
+
+// send sends what is queued in one round trip and lets read take the results.
+func (b *Batch) send(ctx context.Context, read func(pgx.BatchResults) error) error {
+	results := b.conn.SendBatch(ctx, &b.queued)
+	err := read(results)
+	closeErr := results.Close()
+	b.queued, b.names = pgx.Batch{}, nil
+	if err != nil {
+		return err
+	}
+	return wrap(qBeginBatch.Name, closeErr)
+}
+
+// sendAll sends what is queued where no result matters.
+func (b *Batch) sendAll(ctx context.Context) error {
+	names := b.names
+	return b.send(ctx, func(results pgx.BatchResults) error {
+		for _, name := range names {
+			if _, err := results.Exec(); err != nil {
+				return wrap(name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// scannedRecord is the destination of a row of the log; all but the position may be null where the join found nothing.
+type scannedRecord struct {
+	Position                       int64
+	source, id, typ, subject, data *string
+	time, recordedAt               *time.Time
+	metadata                       *string
+}
+
+func (r *scannedRecord) rest() []any {
+	return []any{&r.source, &r.id, &r.typ, &r.subject, &r.time, &r.data, &r.metadata, &r.recordedAt}
+}
+
+func (b *Batch) add(r *scannedRecord) error {
+	rec := event.Record{
+		Event: event.Event{Source: *r.source, ID: *r.id, Type: *r.typ, Subject: *r.subject, Time: r.time.UTC()},
+		Topic: b.topic, Partition: b.partition, Position: r.Position, RecordedAt: r.recordedAt.UTC(),
+	}
+	if err := storage.DecodeRecord(&rec.Event, *r.data, r.metadata); err != nil {
+		return err
+	}
+	b.records = append(b.records, rec)
+	return nil
+}
+
+func (b *Batch) scanBlocked(results pgx.BatchResults) error {
+	rows, _ := results.Query() //nolint:errcheck // ForEachRow returns the error of the query
+	var subject string
+	_, err := pgx.ForEachRow(rows, []any{&subject}, func() error {
+		b.blocked[subject] = true
+		return nil
+	})
+	return wrap(qBlockedSubjects.Name, err)
+}
+
+// Records implements event.Batch.
+func (b *Batch) Records() []event.Record { return b.records }
+
+// Cursor implements event.Batch.
+func (b *Batch) Cursor() int64 { return b.cursor }
+
+// Blocked implements event.Batch.
+func (b *Batch) Blocked() map[string]bool { return b.blocked }
+
+// Park implements event.Batch.
+func (b *Batch) Park(r event.Record, cause string, attempts int) {
+	p := &b.parked
+	p.positions = append(p.positions, r.Position)
+	p.subjects = append(p.subjects, r.Subject)
+	p.errors = append(p.errors, cause)
+	p.attempts = append(p.attempts, int32(min(attempts, 1<<30))) //nolint:gosec // bounded
+}
+
+// Commit implements event.Batch.
+func (b *Batch) Commit(ctx context.Context, upTo int64) error {
+	if b.subject != "" {
+		b.queue(qUnparkEvents, b.topic, b.group, b.partition, b.subject, upTo)
+	} else {
+		b.queue(qMoveCursor, b.topic, b.group, b.partition, upTo)
+	}
+	if p := b.parked; len(p.positions) > 0 {
+		b.queue(qParkEvents, b.topic, b.group, b.partition, p.positions, p.subjects, p.errors, p.attempts)
+	}
+	b.queue(qCommitBatch)
+	if err := b.sendAll(ctx); err != nil {
+		b.Rollback()
+		return err
+	}
+	b.conn.Release()
+	b.conn = nil
+	return nil
+}
+
+// Rollback implements event.Batch.
+func (b *Batch) Rollback() {
+	if b.conn == nil {
+		return
+	}
+	if pg := b.conn.Conn().PgConn(); !pg.IsClosed() && pg.TxStatus() != 'I' {
+		ctx, cancel := context.WithTimeout(context.Background(), rollbackTimeout)
+		defer cancel()
+		b.conn.Exec(ctx, qRollbackBatch.SQL) //nolint:errcheck // a connection that fails here is closed by Release
+	}
+	b.conn.Release()
+	b.conn = nil
+}

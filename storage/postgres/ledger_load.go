@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// loadStep is one of Load's statements: it runs only when the batch has keys for it.
+type loadStep struct {
+	query storage.Query
+	args  []any
+	scan  func(pgx.Rows) error
+}
+
+// Load implements ledger.Tx: at most eight statements in one round trip.
+func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
+	s := ledger.NewState()
+	steps := loadSteps(k, s)
+	if len(steps) == 0 {
+		return s, nil
+	}
+	for _, step := range steps {
+		b.queue(step.query, step.args...)
+	}
+	err := b.send(ctx, func(results pgx.BatchResults) error {
+		for _, step := range steps {
+			rows, _ := results.Query() //nolint:errcheck // the scan returns the error of the query
+			if err := step.scan(rows); err != nil {
+				return wrap(step.query.Name, err)
+			}
+		}
+		return nil
+	})
+	return s, err
+}
+
+func loadSteps(k ledger.Keys, s *ledger.State) (steps []loadStep) {
+	add := func(n int, q storage.Query, scan func(pgx.Rows) error, args ...any) {
+		if n > 0 {
+			steps = append(steps, loadStep{q, args, scan})
+		}
+	}
+	add(len(k.Npubs), qLoadWallets, func(rows pgx.Rows) error { return scanAccounts(rows, s) }, k.Npubs)
+	add(len(k.Handles)+len(k.CustomHandles)+len(k.AccessKeys)+len(k.EmergencyCodes), qLoadOwners,
+		func(rows pgx.Rows) error { return scanOwners(rows, s) }, k.Handles, k.CustomHandles, k.AccessKeys, k.EmergencyCodes)
+	var first, second string
+	add(len(k.NWCSecrets), qLoadSecrets, func(rows pgx.Rows) error {
+		return each(rows, func() { s.AddSecret(first, second) }, &first, &second)
+	}, k.NWCSecrets)
+	add(len(k.Quotes), qLoadQuotes, func(rows pgx.Rows) error {
+		var q ledger.Quote
+		return each(rows, func() { s.AddQuote(q) }, &q.ID, &q.Npub, &q.Handle, &q.Quote, &q.Amount, &q.Mint, &q.Paid)
+	}, k.Quotes)
+	add(len(k.NWCEvents), qLoadNWCEvents, func(rows pgx.Rows) error {
+		return each(rows, func() { s.AddNWCEvent(first) }, &first)
+	}, k.NWCEvents)
+	pubkeys, flows, nonces := nonceColumns(k.Nonces)
+	add(len(k.Nonces), qLoadNonces, func(rows pgx.Rows) error {
+		var n ledger.Nonce
+		return each(rows, func() { s.AddNonce(n) }, &n.RequesterPubkey, &n.Flow, &n.Nonce)
+	}, pubkeys, flows, nonces)
+	add(len(k.Offers), qLoadOffers, func(rows pgx.Rows) error {
+		return each(rows, func() { s.AddOffer(first) }, &first)
+	}, k.Offers)
+	add(len(k.Currencies), qLoadRates, func(rows pgx.Rows) error {
+		var code string
+		var refreshed *time.Time
+		return each(rows, func() {
+			r := ledger.Rate{Code: code}
+			if refreshed != nil {
+				r.RefreshedAt = refreshed.UTC()
+			}
+			s.AddRate(r)
+		}, &code, &refreshed)
+	}, k.Currencies)
+	return steps
+}
+
+func each(rows pgx.Rows, row func(), into ...any) error {
+	_, err := pgx.ForEachRow(rows, into, func() error { row(); return nil })
+	return err
+}
+
+func scanAccounts(rows pgx.Rows, s *ledger.State) error {
+	defer rows.Close()
+	for rows.Next() {
+		var a ledger.Account // a fresh one each time: it holds pointers
+		if err := rows.Scan(&a.ID, &a.Npub, &a.Handle, &a.CustomHandle, &a.Owner, &a.HomeRelay, &a.OnboardCode, &a.AccessKey,
+			&a.EmergencyCode, &a.CurrencyCode, &a.Balance, &a.OpeningBalance, &a.EntryCount); err != nil {
+			return err
+		}
+		s.AddAccount(a)
+	}
+	return rows.Err()
+}
+
+func scanOwners(rows pgx.Rows, s *ledger.State) error {
+	var column, value, npub string
+	return each(rows, func() {
+		switch column {
+		case "handle":
+			s.AddHandle(value, npub)
+		case "custom_handle":
+			s.AddCustomHandle(value, npub)
+		case "access_key":
+			s.AddAccessKey(value, npub)
+		case "emergency_code":
+			s.AddEmergencyCode(value, npub)
+		}
+	}, &column, &value, &npub)
+}
+
+func nonceColumns(ns []ledger.Nonce) (pubkeys, flows, nonces []string) {
+	for _, n := range ns {
+		pubkeys, flows, nonces = append(pubkeys, n.RequesterPubkey), append(flows, n.Flow), append(nonces, n.Nonce)
+	}
+	return pubkeys, flows, nonces
+}

@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// Store implements ledger.Tx: it queues at most thirteen set-based statements, which Commit sends.
+func (b *Batch) Store(_ context.Context, c ledger.Changes) error {
+	b.storeWallets(c)
+	b.storeQuotes(c)
+	b.storeRecords(c)
+	b.storeEntries(c.Entries)
+	return nil
+}
+
+// column makes the array of one column.
+func column[R, V any](rows []R, value func(R) V) []V {
+	values := make([]V, len(rows))
+	for i, r := range rows {
+		values[i] = value(r)
+	}
+	return values
+}
+
+func accountID(a *ledger.Account) int32             { return int32(a.ID) } //nolint:gosec // it came from an integer column
+func accountNpub(a *ledger.Account) string          { return a.Npub }
+func accountCustomHandle(a *ledger.Account) *string { return a.CustomHandle }
+func accountHomeRelay(a *ledger.Account) string     { return a.HomeRelay }
+func accountAccessKey(a *ledger.Account) *string    { return a.AccessKey }
+func accountOwner(a *ledger.Account) *string        { return a.Owner }
+func accountCurrency(a *ledger.Account) *string     { return a.CurrencyCode }
+func accountBalance(a *ledger.Account) int64        { return a.Balance }
+func accountEntries(a *ledger.Account) int64        { return a.EntryCount }
+
+func (b *Batch) storeWallets(c ledger.Changes) {
+	// What frees a unique value comes before what may take it.
+	if rows := c.Profiled; len(rows) > 0 {
+		b.queue(qStoreProfiled, column(rows, accountID), column(rows, accountCustomHandle), column(rows, accountOwner),
+			column(rows, accountHomeRelay), column(rows, accountAccessKey), column(rows, accountCurrency))
+	}
+	if rows := c.Registered; len(rows) > 0 {
+		b.queue(qStoreRegistered,
+			column(rows, func(a *ledger.Account) string { return a.Handle }), column(rows, accountCustomHandle),
+			column(rows, accountNpub), column(rows, accountHomeRelay),
+			column(rows, func(a *ledger.Account) string { return a.OnboardCode }), column(rows, accountAccessKey),
+			column(rows, accountBalance), column(rows, accountOwner),
+			column(rows, func(a *ledger.Account) *string { return a.EmergencyCode }), column(rows, accountCurrency),
+			column(rows, accountEntries))
+	}
+	if rows := c.Moved; len(rows) > 0 {
+		b.queue(qStoreMoved, column(rows, accountID), column(rows, accountBalance), column(rows, accountEntries))
+	}
+	if rows := c.Secrets; len(rows) > 0 {
+		npubs := column(rows, func(s ledger.Secret) string { return s.Npub })
+		b.queue(qClearSecrets, npubs)
+		b.queue(qStoreSecrets, column(rows, func(s ledger.Secret) string { return s.Secret }), npubs)
+	}
+}
+
+func (b *Batch) storeQuotes(c ledger.Changes) {
+	if rows := c.Created; len(rows) > 0 {
+		b.queue(qStoreCreatedQuotes,
+			column(rows, func(q *ledger.Quote) string { return q.Handle }),
+			column(rows, func(q *ledger.Quote) string { return q.Quote }),
+			column(rows, func(q *ledger.Quote) int64 { return q.Amount }),
+			column(rows, func(q *ledger.Quote) string { return q.Mint }),
+			column(rows, func(q *ledger.Quote) bool { return q.Paid }),
+			column(rows, func(q *ledger.Quote) string { return q.Npub }))
+	}
+	if rows := c.Settled; len(rows) > 0 {
+		b.queue(qStoreSettledQuotes, column(rows, func(q *ledger.Quote) int32 { return int32(q.ID) })) //nolint:gosec // it came from an integer column
+	}
+}
+
+func (b *Batch) storeRecords(c ledger.Changes) {
+	if rows := c.NWCEvents; len(rows) > 0 {
+		b.queue(qStoreNWCEvents, rows)
+	}
+	if rows := c.Nonces; len(rows) > 0 {
+		b.queue(qStoreNonces,
+			column(rows, func(n ledger.NonceUse) string { return n.RequesterPubkey }),
+			column(rows, func(n ledger.NonceUse) string { return n.Flow }),
+			column(rows, func(n ledger.NonceUse) string { return n.Nonce.Nonce }),
+			column(rows, func(n ledger.NonceUse) int64 { return n.RequesterTS }),
+			column(rows, func(n ledger.NonceUse) time.Time { return n.UsedAt }))
+	}
+	if rows := c.Offers; len(rows) > 0 {
+		b.queue(qStoreOffers,
+			column(rows, func(o ledger.Offer) string { return o.Nonce }),
+			column(rows, func(o ledger.Offer) string { return o.Nauth }),
+			column(rows, func(o ledger.Offer) int32 { return int32(o.GrantKind) }), //nolint:gosec // the door lets 0 to 2^31 − 1 in
+			column(rows, func(o ledger.Offer) int32 { return int32(o.OfferKind) }), //nolint:gosec // the same
+			column(rows, func(o ledger.Offer) string { return o.Host }),
+			column(rows, func(o ledger.Offer) *string { return o.Label }),
+			column(rows, func(o ledger.Offer) time.Time { return o.CreatedAt }))
+	}
+	if rows := c.Rates; len(rows) > 0 {
+		b.queue(qStoreRates,
+			column(rows, func(r *ledger.Rate) string { return r.Code }),
+			column(rows, func(r *ledger.Rate) float64 { return r.Rate }),
+			column(rows, func(r *ledger.Rate) time.Time { return r.RefreshedAt }))
+	}
+}
+
+func (b *Batch) storeEntries(rows []ledger.Entry) {
+	if len(rows) == 0 {
+		return
+	}
+	b.queue(qStoreEntries, b.partition,
+		column(rows, func(e ledger.Entry) int64 { return e.Position }),
+		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), //nolint:gosec // 0 or 1
+		column(rows, func(e ledger.Entry) string { return e.Subject }),
+		column(rows, func(e ledger.Entry) int64 { return e.Seq }),
+		column(rows, func(e ledger.Entry) string { return e.Type }),
+		column(rows, func(e ledger.Entry) string { return string(e.Outcome) }),
+		column(rows, func(e ledger.Entry) string { return e.Reason }),
+		column(rows, func(e ledger.Entry) int64 { return e.Amount }),
+		column(rows, func(e ledger.Entry) int64 { return e.Fee }),
+		column(rows, func(e ledger.Entry) int64 { return e.Balance }),
+		column(rows, func(e ledger.Entry) time.Time { return e.At }))
+}

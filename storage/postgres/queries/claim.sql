@@ -1,0 +1,57 @@
+-- name: begin_batch
+BEGIN
+
+-- name: commit_batch
+COMMIT
+
+-- name: rollback_batch
+ROLLBACK
+
+-- name: join_group
+INSERT INTO event_cursor (topic, consumer_group, partition, position)
+SELECT $1, $2, p, 0 FROM generate_series(0, 63) AS p
+ON CONFLICT DO NOTHING
+
+-- name: cursors
+SELECT partition, position FROM event_cursor WHERE topic = $1 AND consumer_group = $2
+
+-- name: claim
+-- No row: another lane has the partition. A row without an event: nothing is left to do. FOR UPDATE follows the cursor to
+-- its last version; of the log an older snapshot may be read without harm, because what is visible in it is final.
+WITH cursor AS MATERIALIZED (
+    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 FOR UPDATE SKIP LOCKED
+)
+SELECT c.position, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
+FROM cursor c LEFT JOIN LATERAL (
+    SELECT * FROM event_log
+    WHERE topic = $1 AND partition = $3 AND position > c.position
+    ORDER BY position LIMIT $4
+) l ON true
+ORDER BY l.position
+
+-- name: blocked_subjects
+-- After claim, as a statement of its own: it must see what the last holder of the partition parked.
+SELECT DISTINCT subject FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = $3
+
+-- name: lock_cursor
+SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 FOR UPDATE
+
+-- name: claim_parked
+SELECT l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
+FROM parked_event p JOIN event_log l USING (topic, partition, position)
+WHERE p.topic = $1 AND p.consumer_group = $2 AND p.partition = $3 AND p.subject = $4
+ORDER BY l.position
+
+-- name: move_cursor
+UPDATE event_cursor SET position = $4 WHERE topic = $1 AND consumer_group = $2 AND partition = $3
+
+-- name: unpark_events
+DELETE FROM parked_event
+WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND subject = $4 AND position <= $5
+
+-- name: park_events
+INSERT INTO parked_event (topic, consumer_group, partition, position, subject, error, attempts, parked_at)
+SELECT $1, $2, $3, i.position, i.subject, i.error, i.attempts, now()
+FROM unnest($4::bigint[], $5::text[], $6::text[], $7::integer[]) AS i (position, subject, error, attempts)
+ON CONFLICT (topic, consumer_group, partition, position)
+DO UPDATE SET error = excluded.error, attempts = parked_event.attempts + excluded.attempts

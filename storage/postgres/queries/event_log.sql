@@ -1,0 +1,50 @@
+-- name: append_lock
+-- Taken in the order of the array, which is sorted, so that two appends never wait for each other in a circle.
+SELECT pg_advisory_xact_lock($1::integer, p) FROM unnest($2::integer[]) AS p
+
+-- name: append_events
+-- Runs after append_lock as a statement of its own: its snapshot sees everything that earlier holders committed.
+WITH input AS MATERIALIZED (
+    SELECT * FROM unnest($2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
+        WITH ORDINALITY AS i (partition, source, id, type, subject, time, data, metadata, ord)
+), known AS MATERIALIZED (
+    SELECT i.ord, l.partition, l.position, l.type = i.type AND l.subject = i.subject AND l.data = i.data AS same
+    FROM input i CROSS JOIN LATERAL (
+        SELECT * FROM event_log WHERE topic = $1 AND source = i.source AND id = i.id LIMIT 1
+    ) l
+), fresh AS MATERIALIZED (
+    SELECT i.*, row_number() OVER (PARTITION BY i.partition ORDER BY i.ord) AS n
+    FROM input i WHERE NOT EXISTS (SELECT FROM known k WHERE k.ord = i.ord)
+), head AS MATERIALIZED (
+    SELECT p.partition, coalesce((
+        SELECT l.position FROM event_log l WHERE l.topic = $1 AND l.partition = p.partition ORDER BY l.position DESC LIMIT 1
+    ), 0) AS position
+    FROM (SELECT DISTINCT partition FROM fresh) p
+), placed AS MATERIALIZED (
+    SELECT f.*, h.position + f.n AS position FROM fresh f JOIN head h USING (partition)
+), added AS (
+    INSERT INTO event_log (topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at)
+    SELECT $1, partition, position, source, id, type, subject, time, data, metadata, clock_timestamp()
+    FROM placed ORDER BY partition, position
+)
+SELECT ord, 'appended', partition, position FROM placed
+UNION ALL
+SELECT ord, CASE WHEN same THEN 'duplicate' ELSE 'conflict' END, partition, position FROM known
+
+-- name: heads
+SELECT p, (SELECT l.position FROM event_log l WHERE l.topic = $1 AND l.partition = p ORDER BY l.position DESC LIMIT 1)
+FROM generate_series(0, 63) AS p
+
+-- name: announce
+SELECT pg_notify('safebox_events', $1)
+
+-- name: listen_events
+LISTEN safebox_events
+
+-- name: events_by_id
+SELECT topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at
+FROM event_log WHERE topic = $1 AND source = $2 AND id = $3
+
+-- name: events_by_id_any_source
+SELECT topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at
+FROM event_log WHERE topic = $1 AND id = $2 ORDER BY source LIMIT 100

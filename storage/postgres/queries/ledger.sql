@@ -1,0 +1,91 @@
+-- name: load_wallets
+-- The rows are locked in the order of the npubs, so that two lanes never deadlock.
+SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_key, emergency_code, currency_code,
+    balance, opening_balance, entry_count
+FROM registeredsafebox WHERE npub = ANY ($1) ORDER BY npub FOR NO KEY UPDATE
+
+-- name: load_owners
+SELECT 'handle', handle, npub FROM registeredsafebox WHERE handle = ANY ($1)
+UNION ALL
+SELECT 'custom_handle', custom_handle, npub FROM registeredsafebox WHERE custom_handle = ANY ($2)
+UNION ALL
+SELECT 'access_key', access_key, npub FROM registeredsafebox WHERE access_key = ANY ($3) AND access_key IS NOT NULL
+UNION ALL
+SELECT 'emergency_code', emergency_code, npub FROM registeredsafebox WHERE emergency_code = ANY ($4)
+
+-- name: load_secrets
+SELECT nwc_secret, npub FROM nwcsecret WHERE nwc_secret = ANY ($1)
+
+-- name: load_quotes
+SELECT id, coalesce(npub, ''), handle, quote, amount, mint, paid FROM paymentquote WHERE quote = ANY ($1) ORDER BY id
+
+-- name: load_nwc_events
+SELECT event_id FROM nwcevent WHERE event_id = ANY ($1)
+
+-- name: load_nonces
+SELECT n.requester_pubkey, n.flow, n.nonce
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (requester_pubkey, flow, nonce)
+JOIN nfcrequesternonce n USING (requester_pubkey, flow, nonce)
+
+-- name: load_offers
+SELECT nonce FROM receiveofferbootstrap WHERE nonce = ANY ($1)
+
+-- name: load_rates
+SELECT currency_code, refresh_time FROM currencyrate WHERE currency_code = ANY ($1) ORDER BY currency_code FOR NO KEY UPDATE
+
+-- name: store_registered
+INSERT INTO registeredsafebox (handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner,
+    emergency_code, currency_code, opening_balance, entry_count)
+SELECT handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner, emergency_code, currency_code, 0, entry_count
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[],
+    $10::text[], $11::bigint[])
+    AS i (handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner, emergency_code, currency_code, entry_count)
+
+-- name: store_moved
+UPDATE registeredsafebox w SET balance = i.balance, entry_count = i.entry_count
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS i (id, balance, entry_count)
+WHERE w.id = i.id
+
+-- name: store_profiled
+UPDATE registeredsafebox w SET custom_handle = i.custom_handle, owner = i.owner, home_relay = i.home_relay,
+    access_key = i.access_key, currency_code = i.currency_code
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+    AS i (id, custom_handle, owner, home_relay, access_key, currency_code)
+WHERE w.id = i.id
+
+-- name: store_created_quotes
+INSERT INTO paymentquote (nsec, handle, quote, amount, mint, paid, npub)
+SELECT '', handle, quote, amount, mint, paid, npub
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::text[]) AS i (handle, quote, amount, mint, paid, npub)
+
+-- name: store_settled_quotes
+UPDATE paymentquote SET paid = true WHERE id = ANY ($1::integer[])
+
+-- name: clear_secrets
+DELETE FROM nwcsecret WHERE npub = ANY ($1)
+
+-- name: store_secrets
+INSERT INTO nwcsecret (nwc_secret, npub) SELECT * FROM unnest($1::text[], $2::text[])
+
+-- name: store_nwc_events
+INSERT INTO nwcevent (event_id) SELECT * FROM unnest($1::text[])
+
+-- name: store_nonces
+INSERT INTO nfcrequesternonce (requester_pubkey, flow, nonce, requester_ts, used_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamp[])
+
+-- name: store_offers
+INSERT INTO receiveofferbootstrap (nonce, nauth, grant_kind, offer_kind, host, label, created_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::text[], $6::text[], $7::timestamp[])
+
+-- name: store_rates
+UPDATE currencyrate c SET currency_rate = i.rate, refresh_time = i.refresh_time
+FROM unnest($1::text[], $2::float8[], $3::timestamp[]) AS i (code, rate, refresh_time)
+WHERE c.currency_code = i.code
+
+-- name: store_entries
+INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
+SELECT $1, position, leg, subject, nullif(seq, 0), type, outcome, nullif(reason, ''), amount, fee, balance, at
+FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+    $10::bigint[], $11::bigint[], $12::timestamptz[])
+    AS i (position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
