@@ -1,0 +1,19 @@
+-- +migrate Up
+CREATE TABLE nfcrequesternonce (
+    id INTEGER NOT NULL,
+    requester_pubkey VARCHAR NOT NULL,
+    flow VARCHAR NOT NULL,
+    nonce VARCHAR NOT NULL,
+    requester_ts INTEGER NOT NULL,
+    used_at DATETIME NOT NULL,
+    PRIMARY KEY (id),
+    CONSTRAINT uq_nfc_requester_nonce UNIQUE (requester_pubkey, flow, nonce)
+);
+
+CREATE INDEX ix_nfcrequesternonce_requester_pubkey ON nfcrequesternonce (requester_pubkey);
+CREATE INDEX ix_nfcrequesternonce_flow ON nfcrequesternonce (flow);
+CREATE INDEX ix_nfcrequesternonce_nonce ON nfcrequesternonce (nonce);
+CREATE INDEX ix_nfcrequesternonce_used_at ON nfcrequesternonce (used_at);
+
+-- +migrate Down
+DROP TABLE nfcrequesternonce;
