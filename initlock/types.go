@@ -2,8 +2,6 @@ package initlock
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"time"
 )
 
@@ -25,7 +23,7 @@ type Record struct {
 	Digest           string    `json:"digest"` // what the leader set out to make
 	Holder           string    `json:"holder"` // the instance that leads or led
 	Activity         string    `json:"activity"`
-	Revision         string    `json:"revision"`          // the schema's newest revision
+	Revision         string    `json:"revision"`          // the schema's newest revision, as the last leader that ended well left it
 	OldestCompatible string    `json:"oldest_compatible"` // the oldest revision whose programs may still work with it
 	StartedAt        time.Time `json:"started_at"`
 	FinishedAt       time.Time `json:"finished_at"`
@@ -35,94 +33,55 @@ type Record struct {
 
 // Marker reads the ready marker, without the lock and without creating anything.
 type Marker interface {
-	// Read returns the marker; a Record with State Absent when there is none.
+	// Read returns the marker; a Record with State Absent when there is none. It is one short statement outside any
+	// transaction: between two reads a waiter holds no snapshot.
 	Read(ctx context.Context) (Record, error)
 	// Changed returns a channel that receives a value when the marker may have changed, where the database can tell;
-	// nil where it cannot. It closes when ctx ends.
+	// nil where it cannot. It closes when ctx ends, or earlier when the database stops telling. Values may be missing
+	// and may be too many: they only spare the reader the rest of its pause.
 	Changed(ctx context.Context) <-chan struct{}
 }
 
 // Holder says who holds the lock.
 type Holder struct {
 	Name     string
-	Since    time.Time
-	Activity string // what it runs, as far as the database can tell
+	Since    time.Time // zero where it is not known
+	Activity string    // what it runs, as far as the database can tell
 }
 
-// Locker takes the lock.
+// Locker takes the lock. Implementations must:
+//
+//   - let at most one Lease of a database live at a time, over all processes;
+//   - free the lock when the holder's process, or its connection, dies;
+//   - never wait inside a statement or a transaction for another holder.
+//
+// An error that a later attempt may not meet (a lost connection, too many clients) has a method Transient() bool that
+// says so: Run tries those again.
 type Locker interface {
-	// TryLock takes the lock without waiting: ErrLocked when another has it.
+	// TryLock takes the lock without waiting: ErrLocked when another has it. The name is told to whoever asks for the
+	// holder. Being refused must be cheap: waiters ask a few times a second.
 	TryLock(ctx context.Context, name string) (Lease, error)
 	// Holder tells who has the lock; false when nobody has.
 	Holder(ctx context.Context) (Holder, bool, error)
 }
 
-// Lease is the lock, held. Everything it does runs on the connection that holds the lock, and dies with it.
+// Lease is the lock, held. Everything it does but Activity runs on the connection that holds the lock, and dies with it.
 type Lease interface {
 	// Read reads the marker.
 	Read(ctx context.Context) (Record, error)
-	// Begin writes r as running with the next epoch, which it returns. It creates the marker where there is none.
+	// Begin writes State running, the Digest and the Holder of r and the next epoch, which it returns, in one
+	// transaction. It creates the marker where there is none, clears what an earlier leader left of its activity, end
+	// and error, and keeps Revision and OldestCompatible, which the schema has until a leader ends well. StartedAt is
+	// the database's time.
 	Begin(ctx context.Context, r Record) (epoch int64, err error)
-	// Finish writes r, ready or failed, if r.Epoch is still the marker's; else ErrFenced.
+	// Finish writes the State of r, ready or failed, if r.Epoch is still the marker's; else ErrFenced. Ready writes
+	// Revision and OldestCompatible, failed Error and Code. FinishedAt is the database's time. Then it wakes those who
+	// wait on Marker.Changed.
 	Finish(ctx context.Context, r Record) error
-	// Release gives the lock back.
+	// Activity tells people what the leader of the epoch that Begin returned is doing. It must not run on the
+	// connection that holds the lock, which may be in the midst of a transaction; it changes nothing when the marker
+	// has a newer epoch.
+	Activity(ctx context.Context, text string) error
+	// Release gives the lock back. It is called once, and works though the connection is lost.
 	Release(ctx context.Context) error
 }
-
-var (
-	// ErrLocked says that another process holds the lock.
-	ErrLocked = errors.New("initialisation lock is held by another process")
-	// ErrFenced says that another leader has begun since: what this one did is no longer its to declare ready.
-	ErrFenced = errors.New("another leader has begun a newer epoch")
-)
-
-// Options of Run.
-type Options struct {
-	Digest           string // over everything that initialise does
-	Revision         string // the newest revision this build knows
-	OldestCompatible string // the oldest revision whose programs work with Revision
-	Name             string // this instance
-	Logger           *slog.Logger
-	Observer         Observer
-	// Code gives the exit code of an error of initialise, for the waiters; nil: always 70.
-	Code func(error) int
-	// PollEvery is the longest time between two looks at the marker; zero: 50 ms.
-	PollEvery time.Duration
-}
-
-// Outcome says how a process became ready.
-type Outcome string
-
-// The outcomes of Run; they are values of a metric label.
-const (
-	OutcomeAlreadyReady Outcome = "already_ready" // the marker was ready: no lock taken
-	OutcomeLed          Outcome = "led"
-	OutcomeFollowed     Outcome = "followed" // waited for a leader
-	OutcomeNewer        Outcome = "newer"    // the schema is newer, and compatible
-	OutcomeFailed       Outcome = "failed"
-)
-
-// Result of Run.
-type Result struct {
-	Outcome Outcome
-	Record  Record
-	Waited  time.Duration
-	Worked  time.Duration
-}
-
-// Observer is told how the initialisation goes.
-type Observer interface {
-	InitState(s string)                         // waiting, leading, ready, failed
-	InitPhase(phase string, took time.Duration) // wait, initialise
-	InitElection(o Outcome)
-}
-
-// LeaderError is the error that the leader of the epoch we waited on ended with.
-type LeaderError struct {
-	Holder string
-	Epoch  int64
-	Text   string
-	Code   int // its exit code
-}
-
-func (e *LeaderError) Error() string { return "the leader " + e.Holder + " failed: " + e.Text }
