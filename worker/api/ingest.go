@@ -1,0 +1,164 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/safebox/safebox/worker/event"
+)
+
+// appendTimeout bounds an append; it is longer than the pool's default timeout, whose error says more.
+const appendTimeout = 45 * time.Second
+
+// refused is the result of an event that did not get past the door.
+const refused = "refused"
+
+// ingest answers POST /v1/events.
+type ingest struct {
+	appender Appender
+	observer Observer
+	gate     gate
+	logger   *slog.Logger
+	failures sparing
+}
+
+func (i *ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if shut, open := i.gate.pass(r.Context()); !open {
+		detail := "this replica is not ready: " + shut.Name
+		if shut.Detail != "" {
+			detail += ": " + shut.Detail
+		}
+		named(http.StatusServiceUnavailable, "not-ready", "Not ready", detail).retryAfter(time.Second).write(w)
+		return
+	}
+	media, p := mode(r)
+	if p != nil {
+		p.write(w)
+		return
+	}
+	if media == batched {
+		i.batch(w, r)
+	} else {
+		i.single(w, r)
+	}
+}
+
+// single takes one event in structured mode.
+func (i *ingest) single(w http.ResponseWriter, r *http.Request) {
+	b, p := body(w, r, eventLimit)
+	if p != nil {
+		p.write(w)
+		return
+	}
+	if b = bytes.TrimSpace(b); len(b) > event.MaxSize {
+		tooLarge("the event has "+strconv.Itoa(len(b))+" bytes", event.MaxSize).write(w)
+		return
+	}
+	ev, err := event.Decode(b)
+	if err != nil {
+		i.refuse(w, b, err)
+		return
+	}
+	receipts, p := i.append(r.Context(), []event.Event{ev})
+	if p != nil {
+		p.write(w)
+		return
+	}
+	writeReceipt(w, ev, receipts[0])
+}
+
+// refuse answers an event that is not taken: 400 if it is no JSON at all, else 422 with the field and the reason.
+func (i *ingest) refuse(w http.ResponseWriter, b []byte, err error) {
+	var r *event.Refusal
+	if !errors.As(err, &r) {
+		i.logger.Error("http: decoding an event failed in an unforeseen way; this is a bug", "error", err)
+		internal().write(w)
+		return
+	}
+	if !json.Valid(b) {
+		malformed(r).write(w)
+		return
+	}
+	var head struct{ Type string }
+	_ = json.Unmarshal(b, &head) // for the metric alone; a type that cannot be read counts as unknown
+	i.observer.Appended(head.Type, refused, 1)
+	p := named(http.StatusUnprocessableEntity, "event-refused", "Event refused", "the event is not taken; field and reason say why")
+	p.ID, p.Source, p.Field, p.Reason = r.ID, r.Source, r.Field, r.Reason
+	p.write(w)
+}
+
+func malformed(r *event.Refusal) *problem {
+	p := named(http.StatusBadRequest, "malformed-json", "Malformed JSON", "the body cannot be read: "+r.Reason)
+	p.Field, p.Reason = r.Field, r.Reason
+	return p
+}
+
+// writeReceipt answers one event after its commit.
+func writeReceipt(w http.ResponseWriter, ev event.Event, rec event.Receipt) {
+	status := http.StatusCreated
+	switch rec.Result {
+	case event.Duplicate:
+		status = http.StatusOK
+	case event.Conflict:
+		p := named(http.StatusConflict, "event-conflict", "Event in conflict",
+			"the log has an event of this source and id with other content; nothing was written")
+		p.ID, p.Source, p.Partition, p.Position = ev.ID, ev.Source, &rec.Partition, &rec.Position
+		p.write(w)
+		return
+	}
+	writeJSON(w, "application/json", status, struct {
+		Result    event.Result `json:"result"`
+		Partition int          `json:"partition"`
+		Position  int64        `json:"position"`
+		ID        string       `json:"id"`
+		Source    string       `json:"source"`
+	}{rec.Result, rec.Partition, rec.Position, ev.ID, ev.Source})
+}
+
+// append writes events to the log and waits for the commit.
+func (i *ingest) append(ctx context.Context, events []event.Event) ([]event.Receipt, *problem) {
+	limited, cancel := context.WithTimeout(ctx, appendTimeout)
+	defer cancel()
+	receipts, err := i.appender.Append(limited, event.Topic, events)
+	if err == nil && len(receipts) != len(events) {
+		err = fmt.Errorf("the appender answered %d of %d events", len(receipts), len(events))
+	}
+	if err != nil {
+		return nil, i.failed(ctx, err)
+	}
+	return receipts, nil
+}
+
+// failed answers an append that did not come to its commit. The details are the log's.
+func (i *ingest) failed(ctx context.Context, err error) *problem {
+	if ctx.Err() != nil {
+		// The client went away: nobody reads this.
+		return plain(http.StatusServiceUnavailable, "the request was given up")
+	}
+	if transient(err) {
+		if n, say := i.failures.may(time.Now()); say {
+			i.logger.Warn("http: append failed, clients are told to come again", "error", err, "unlogged", n)
+		}
+		return named(http.StatusServiceUnavailable, "try-again", "Try again",
+			"the database could not take the events now; send them again, what is in the log already will be a duplicate").
+			retryAfter(time.Second)
+	}
+	i.logger.Error("http: append failed", "error", err)
+	return internal()
+}
+
+// transient tells whether the same append may succeed later.
+func transient(err error) bool {
+	var t interface{ Transient() bool }
+	if errors.As(err, &t) {
+		return t.Transient()
+	}
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
