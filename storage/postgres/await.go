@@ -1,0 +1,171 @@
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/safebox/safebox/storage"
+)
+
+// Waiting for a server to answer: the pauses double from firstPause to lastPause, each drawn between half and all of it,
+// so that replicas which were started together do not knock together.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+	logPause   = 3 * time.Second
+)
+
+// oldestServer is the oldest major version of PostgreSQL that has what the sessions are set up with.
+const oldestServer = 14
+
+// await opens the pool's first connection. While no server answers it tries again, until the policy's timeout has
+// passed: ErrUnreachable. What trying again cannot mend is ErrConfig at once.
+func (db *DB) await(ctx context.Context, c *pgx.ConnConfig) error {
+	began := time.Now()
+	limit := db.options.Policy.Timeout
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var logged time.Time
+	pause := firstPause
+	for attempt := 1; ; attempt++ {
+		err := db.firstConnection(bounded)
+		if err == nil {
+			return nil
+		}
+		if fatal := db.fatal(err, c); fatal != nil {
+			return fatal
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("connecting to PostgreSQL at %s was given up: %w", addresses(c), ctx.Err())
+		}
+		wait := pause/2 + rand.N(pause/2)
+		if time.Since(began)+wait >= limit {
+			return fmt.Errorf("%w: no PostgreSQL server answered at %s within %s (%d attempts); is it running, and is DATABASE right? Last error: %w",
+				storage.ErrUnreachable, addresses(c), limit, attempt, connectReason(err))
+		}
+		if time.Since(logged) >= logPause {
+			logged = time.Now()
+			db.log.Warn("PostgreSQL does not answer yet; trying again", "server", addresses(c), "attempt", attempt,
+				"for", limit-time.Since(began).Round(time.Second), "error", connectReason(err).Error())
+		}
+		select {
+		case <-bounded.Done():
+		case <-time.After(wait):
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+func (db *DB) firstConnection(ctx context.Context) error {
+	c, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	return checkVersion(c.Conn().PgConn().ParameterStatus("server_version"))
+}
+
+// tooOldError says that the server lacks what the sessions need.
+type tooOldError struct{ version string }
+
+func (e *tooOldError) Error() string {
+	return fmt.Sprintf("the server is PostgreSQL %s; safebox needs %d or newer", e.version, oldestServer)
+}
+
+// checkVersion refuses a server that is too old. A version that is no number, of a server that only speaks PostgreSQL's
+// protocol, is let pass: such a server refuses the session's settings by itself.
+func checkVersion(version string) error {
+	digits := version
+	if i := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		digits = version[:i]
+	}
+	if major, err := strconv.Atoi(digits); err == nil && major < oldestServer {
+		return &tooOldError{version}
+	}
+	return nil
+}
+
+// fatal turns an error that no second attempt can mend into one that says what to check; nil for the others.
+func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
+	where := fmt.Sprintf("PostgreSQL at %s", addresses(c))
+	because := func(advice string) error {
+		return fmt.Errorf("%w: %s: %w; %s", storage.ErrConfig, where, connectReason(err), advice)
+	}
+	var old *tooOldError
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &old):
+		return because("upgrade the server")
+	case errors.As(err, &pg):
+		return fatalState(pg.Code, c, because)
+	case refusedTLS(err):
+		return because("check sslmode and sslrootcert in DATABASE against what the server offers")
+	}
+	return nil
+}
+
+func fatalState(code string, c *pgx.ConnConfig, because func(string) error) error {
+	switch {
+	case code == "28P01":
+		return because(fmt.Sprintf("check the user %q and its password in DATABASE", c.User))
+	case strings.HasPrefix(code, "28"):
+		return because(fmt.Sprintf("check the user %q in DATABASE, and that the server's pg_hba.conf lets it in from here", c.User))
+	case code == "3D000":
+		return because("create the database, or correct its name at the end of DATABASE")
+	case code == "42501":
+		return because(fmt.Sprintf("grant the user %q CONNECT on the database", c.User))
+	case code == "08P01":
+		return because("if this is a connection pooler such as PgBouncer, set SAFEBOX_DATABASE_DIRECT to the server behind it")
+	case code == "42704" || strings.HasPrefix(code, "22"):
+		return because(fmt.Sprintf("it refuses a setting of the session: it may be older than PostgreSQL %d, or an option in DATABASE is wrong", oldestServer))
+	}
+	return nil
+}
+
+// refusedTLS tells whether the two sides could not agree on an encrypted connection.
+func refusedTLS(err error) bool {
+	var (
+		verification *tls.CertificateVerificationError
+		authority    x509.UnknownAuthorityError
+		hostname     x509.HostnameError
+		invalid      x509.CertificateInvalidError
+		alert        tls.AlertError
+		header       tls.RecordHeaderError
+	)
+	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
+		errors.As(err, &invalid) || errors.As(err, &alert) || errors.As(err, &header)
+}
+
+// connectReason is what went wrong, without pgx's repetition of user and database.
+func connectReason(err error) error {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) && errors.Unwrap(connect) != nil {
+		err = errors.Unwrap(connect)
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return sanitize(err)
+	}
+	return flatten(err)
+}
+
+// addresses lists where a configuration leads to.
+func addresses(c *pgx.ConnConfig) string {
+	list := []string{storage.Host{Name: c.Host, Port: c.Port}.String()}
+	for _, f := range c.Fallbacks {
+		if a := (storage.Host{Name: f.Host, Port: f.Port}).String(); a != list[len(list)-1] {
+			list = append(list, a)
+		}
+	}
+	return strings.Join(list, ", ")
+}

@@ -1,0 +1,23 @@
+// Package postgres keeps the event log, the ledger and the initialisation lock in PostgreSQL 14 or newer, over pgx.
+//
+// What holds of its connections:
+//
+//  1. The pool has at most size + overflow connections. One that is handed back while there are more than size of them
+//     is closed, unless a caller waits for one at that moment.
+//  2. A caller waits for a connection at most the policy's timeout, and then gets a *storage.PoolTimeoutError with the
+//     figures; a server that cannot be reached is a *storage.Error of class connection instead.
+//  3. A connection that was idle for more than a second is pinged before it is used, and one older than the recycle time
+//     is replaced.
+//  4. Every connection to a server is named safebox/<role>/<instance> and is dead to the server at most 8 s after the
+//     network cut its replica off: keepalives and tcp_user_timeout on both sides see to it. Behind a pooler, which has
+//     connections of its own, these settings are left to the pooler.
+//  5. Opening tries again while no server answers, until the policy's timeout has passed; what a second attempt cannot
+//     mend (a password, a database's name, TLS) is storage.ErrConfig at once.
+//
+// And of its statements:
+//
+//  6. Each statement stands in queries/*.sql under a name. The name is the one in metrics, logs and errors; text of
+//     statements is in none of them.
+//  7. An error of a statement is a *storage.Error with a class by SQLSTATE. It shows neither parameters nor what the
+//     server tells of a row in an error's detail and context; ServerError is what is left.
+package postgres

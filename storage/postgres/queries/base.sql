@@ -1,0 +1,4 @@
+-- The statements of the handle itself.
+
+-- name: ping
+SELECT 1
