@@ -61,6 +61,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Transient tells whether trying again may help.
 func (e *Error) Transient() bool { return e.Class.Transient() }
 
+// Reason is the class, for what counts retries by reason.
+func (e *Error) Reason() string { return string(e.Class) }
+
 // ClassOf is the class of an error: that of the *Error in its chain, else Other; "" for nil.
 func ClassOf(err error) Class {
 	if err == nil {

@@ -1,0 +1,192 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/safebox/safebox/worker/event"
+)
+
+const (
+	// groupEvents is the most events that are committed in one group.
+	groupEvents = 1000
+	// announceEvery is the shortest time between two announcements to other processes.
+	announceEvery = 5 * time.Millisecond
+	// announceTimeout bounds one announcement.
+	announceTimeout = time.Second
+)
+
+// ErrClosed is returned by what is used after it was closed.
+var ErrClosed = errors.New("bus is closed")
+
+// appender commits concurrent appends in groups: while one group is written, the next one gathers.
+type appender struct {
+	bus      *Bus
+	requests chan *request
+	closing  chan struct{}
+	once     sync.Once
+	done     sync.WaitGroup
+	announce chan string
+}
+
+type request struct {
+	ctx      context.Context //nolint:containedctx // it travels with the request to the goroutine that serves it
+	topic    string
+	events   []event.Event
+	receipts []event.Receipt
+	err      error
+	answered chan struct{}
+}
+
+func startAppender(b *Bus) *appender {
+	a := &appender{bus: b, requests: make(chan *request, groupEvents), closing: make(chan struct{}), announce: make(chan string, 16)}
+	a.done.Add(2)
+	go a.write()
+	go a.announceAll()
+	return a
+}
+
+func (a *appender) close() {
+	a.once.Do(func() { close(a.closing) })
+	a.done.Wait()
+}
+
+func (a *appender) append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	r := &request{ctx: ctx, topic: topic, events: events, answered: make(chan struct{})}
+	select {
+	case a.requests <- r:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-a.closing:
+		return nil, ErrClosed
+	}
+	select {
+	case <-r.answered:
+		return r.receipts, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (a *appender) write() {
+	defer a.done.Done()
+	defer close(a.announce)
+	var held *request // did not fit into the last group
+	for {
+		first := held
+		held = nil
+		if first == nil {
+			select {
+			case first = <-a.requests:
+			case <-a.closing:
+				a.refuseRest()
+				return
+			}
+		}
+		group, n := []*request{first}, len(first.events)
+	gather:
+		for n < groupEvents {
+			select {
+			case r := <-a.requests:
+				if r.topic != first.topic || n+len(r.events) > groupEvents {
+					held = r
+					break gather
+				}
+				group, n = append(group, r), n+len(r.events)
+			default:
+				break gather
+			}
+		}
+		a.commit(group)
+	}
+}
+
+// refuseRest answers those who were in the queue when the bus was closed.
+func (a *appender) refuseRest() {
+	for {
+		select {
+		case r := <-a.requests:
+			r.err = ErrClosed
+			close(r.answered)
+		default:
+			return
+		}
+	}
+}
+
+// commit writes a group. When it fails as a whole, each request is written alone, so that none fails for another's sake.
+func (a *appender) commit(group []*request) {
+	if len(group) > 1 {
+		var events []event.Event
+		for _, r := range group {
+			events = append(events, r.events...)
+		}
+		// The group outlives any one caller: a caller who leaves must not take the others' append along.
+		receipts, err := a.bus.log.Append(context.WithoutCancel(group[0].ctx), group[0].topic, events)
+		if err == nil {
+			for _, r := range group {
+				r.receipts, receipts = receipts[:len(r.events):len(r.events)], receipts[len(r.events):]
+				close(r.answered)
+			}
+			a.tell(group[0].topic)
+			return
+		}
+		a.bus.logger.Debug("a group of appends failed; writing each alone", "requests", len(group), "error", err)
+	}
+	for _, r := range group {
+		r.receipts, r.err = a.bus.log.Append(r.ctx, r.topic, r.events)
+		close(r.answered)
+		if r.err == nil {
+			a.tell(r.topic)
+		}
+	}
+}
+
+func (a *appender) tell(topic string) {
+	a.bus.wake(topic)
+	select {
+	case a.announce <- topic:
+	default: // enough announcements wait already
+	}
+}
+
+// announceAll tells other processes of new events, each topic at most once in announceEvery.
+func (a *appender) announceAll() {
+	defer a.done.Done()
+	for topic := range a.announce {
+		topics := map[string]bool{topic: true}
+		pause := time.NewTimer(announceEvery)
+		a.announceOne(topic)
+	gather:
+		for {
+			select {
+			case t, open := <-a.announce:
+				if !open {
+					break gather
+				}
+				topics[t] = false // owed, unless it was just told and nothing came since
+			case <-pause.C:
+				break gather
+			}
+		}
+		pause.Stop()
+		for t, told := range topics {
+			if !told {
+				a.announceOne(t)
+			}
+		}
+	}
+}
+
+func (a *appender) announceOne(topic string) {
+	ctx, cancel := context.WithTimeout(context.Background(), announceTimeout)
+	defer cancel()
+	if err := a.bus.log.Announce(ctx, topic); err != nil {
+		a.bus.logger.Debug("other processes were not told of new events; they will find them by polling", "error", err)
+	}
+}

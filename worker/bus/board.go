@@ -1,0 +1,160 @@
+package bus
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/safebox/safebox/worker/event"
+)
+
+// board is what a subscription knows of its partitions: where the log ends, where the cursor was last seen, which ones a
+// lane has, and which ones are in trouble. It hands out partitions with work, round robin, from a random start so that
+// replicas do not all go for the same one.
+type board struct {
+	mu      sync.Mutex
+	parts   [event.Partitions]part
+	next    int
+	batch   int
+	changed chan struct{} // closed and replaced when there may be new work
+}
+
+type part struct {
+	head, seen int64
+	taken      bool
+	notBefore  time.Time
+	limit      int // 0: the board's batch
+	trouble    trouble
+}
+
+// trouble is what a lane remembers of a partition that fails, until it goes well again.
+type trouble struct {
+	failures int   // in a row, of any kind: they lengthen the pause
+	position int64 // of the record that stands alone and fails
+	attempts int   // of that record
+	cause    string
+	park     bool // the next lane parks that record
+}
+
+// report is how a lane's batch went.
+type report struct {
+	seen    int64 // the cursor, as far as the lane learned it; −1: it did not
+	pause   time.Duration
+	limit   int // of the next batch; 0: the board's batch
+	trouble trouble
+}
+
+func newBoard(batch int) *board {
+	return &board{batch: batch, next: rand.IntN(event.Partitions), changed: make(chan struct{})}
+}
+
+func (b *board) news(heads event.Positions) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	grown := false
+	for p := range b.parts {
+		if heads[p] > b.parts[p].head {
+			b.parts[p].head, grown = heads[p], true
+		}
+	}
+	if grown {
+		b.broadcast()
+	}
+}
+
+func (b *board) broadcast() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// take waits for a partition with work and hands it to the caller, with the most records it may claim; false when ctx is done.
+func (b *board) take(ctx context.Context) (partition, limit int, ok bool) {
+	for {
+		if ctx.Err() != nil {
+			return 0, 0, false
+		}
+		b.mu.Lock()
+		p, limit, later := b.pick(time.Now())
+		changed := b.changed
+		b.mu.Unlock()
+		if p >= 0 {
+			return p, limit, true
+		}
+		var timer *time.Timer
+		var due <-chan time.Time
+		if later > 0 {
+			timer = time.NewTimer(later)
+			due = timer.C
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-due:
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+// pick returns a partition, or −1 and how long to wait for one whose pause ends; 0 when none has work.
+func (b *board) pick(now time.Time) (p, limit int, later time.Duration) {
+	for i := range b.parts {
+		p := (b.next + i) % event.Partitions
+		part := &b.parts[p]
+		if part.taken || part.head <= part.seen {
+			continue
+		}
+		if pause := part.notBefore.Sub(now); pause > 0 {
+			if later == 0 || pause < later {
+				later = pause
+			}
+			continue
+		}
+		part.taken = true
+		b.next = (p + 1) % event.Partitions
+		if part.limit > 0 {
+			return p, part.limit, 0
+		}
+		return p, b.batch, 0
+	}
+	return -1, 0, later
+}
+
+func (b *board) give(p int, r report) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	part := &b.parts[p]
+	part.taken = false
+	part.seen = max(part.seen, r.seen)
+	part.limit = r.limit
+	part.trouble = r.trouble
+	part.notBefore = time.Time{}
+	if r.pause > 0 {
+		part.notBefore = time.Now().Add(r.pause)
+	}
+	if part.head > part.seen {
+		b.broadcast()
+	}
+}
+
+func (b *board) troubleOf(p int) trouble {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.parts[p].trouble
+}
+
+const (
+	firstPause   = 20 * time.Millisecond
+	longestPause = 5 * time.Second
+)
+
+// backoff is the pause after the n-th failure in a row: it doubles, up to longestPause, with full jitter on its upper half.
+func backoff(n int) time.Duration {
+	d := longestPause
+	if n < 9 {
+		d = min(longestPause, firstPause<<(n-1))
+	}
+	return d/2 + rand.N(d/2+1)
+}

@@ -1,0 +1,93 @@
+package bus
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/safebox/safebox/worker/event"
+)
+
+// Options of New. The zero value works.
+type Options struct {
+	Observer Observer
+	Logger   *slog.Logger
+}
+
+// Bus ties the appends of a process to its own subscribers and to those of other processes.
+type Bus struct {
+	log      event.Log
+	observer Observer
+	logger   *slog.Logger
+	appender *appender
+
+	mu       sync.Mutex
+	watchers map[string]map[*waker]struct{} // by topic
+}
+
+// New makes a bus over a log. Close it after its subscribers.
+func New(log event.Log, o Options) *Bus {
+	b := &Bus{log: log, observer: o.Observer, logger: o.Logger, watchers: map[string]map[*waker]struct{}{}}
+	if b.observer == nil {
+		b.observer = nobody{}
+	}
+	if b.logger == nil {
+		b.logger = slog.Default()
+	}
+	b.appender = startAppender(b)
+	return b
+}
+
+// Append writes events and answers each after the commit. Concurrent calls are committed in groups. When ctx ends while
+// the group is being written, the events may be in the log all the same: to append them again is safe.
+func (b *Bus) Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
+	receipts, err := b.appender.append(ctx, topic, events)
+	for i, r := range receipts {
+		b.observer.Appended(events[i].Type, string(r.Result), 1)
+	}
+	return receipts, err
+}
+
+// Close ends the appends: those under way are finished, later ones fail.
+func (b *Bus) Close() error {
+	b.appender.close()
+	return nil
+}
+
+func (b *Bus) watch(topic string) *waker {
+	w := newWaker()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.watchers[topic] == nil {
+		b.watchers[topic] = map[*waker]struct{}{}
+	}
+	b.watchers[topic][w] = struct{}{}
+	return w
+}
+
+func (b *Bus) unwatch(topic string, w *waker) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.watchers[topic], w)
+}
+
+// wake tells the subscribers of this process that a topic has new events.
+func (b *Bus) wake(topic string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w := range b.watchers[topic] {
+		w.wake()
+	}
+}
+
+// waker is a signal that coalesces: any number of wakes before a look count as one.
+type waker struct{ C chan struct{} }
+
+func newWaker() *waker { return &waker{make(chan struct{}, 1)} }
+
+func (w *waker) wake() {
+	select {
+	case w.C <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,20 @@
+// Package bus is the Watermill frame around the event log: a publisher, a subscriber with consumer groups, and a router
+// that runs every handler.
+//
+// A subscriber has lanes. A lane claims one partition for one batch, delivers the batch's records to the router one after
+// the other, and commits the batch with its cursor when the last one is acknowledged. There are no leases: the claim is a
+// row lock of the batch's transaction, and dies with it.
+//
+// Invariants:
+//
+//  1. Records of one partition are delivered in the order of the log, each after the one before was acknowledged.
+//  2. What a handler's session stores, and the cursor that moves past its records, commit together or not at all. So a
+//     record takes effect in the database exactly once; effects elsewhere happen at least once.
+//  3. A record that was not acknowledged ends its batch: what came before it is committed, it is tried again alone, with a
+//     growing pause, and after MaxAttempts it is parked. MaxAttempts 0 means for ever.
+//  4. A batch that fails in the database for a reason that may pass is tried again as it is; for any other reason it is
+//     halved until the record that fails stands alone.
+//  5. While a subject has a parked event, its later events are parked behind it, in order. Other subjects go on.
+//  6. Polling alone is enough for progress: a wake-up only makes it sooner.
+//  7. Close stops claiming, finishes the batches in hand, then closes the channels.
+package bus

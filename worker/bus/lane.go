@@ -1,0 +1,252 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/safebox/safebox/worker/event"
+)
+
+// claimedPause is the pause after another lane was found to have a partition.
+const claimedPause = 5 * time.Millisecond
+
+// BehindParked is the error of an event that is parked only because an earlier one of its subject is.
+const BehindParked = "waits behind an earlier parked event of the same subject"
+
+// process claims a partition, delivers a batch of it and commits. ctx is the hard end.
+func (s *subscription) process(ctx context.Context, p, limit int) report {
+	run := &run{subscription: s, partition: p, trouble: s.board.troubleOf(p), limit: limit, clock: time.Now(), phases: map[string]time.Duration{}}
+	b, err := s.bus.log.Claim(ctx, s.topic, s.options.Group, p, limit)
+	run.phase("claim")
+	switch {
+	case errors.Is(err, event.ErrClaimed):
+		return report{seen: -1, pause: claimedPause, limit: run.keptLimit(), trouble: run.trouble}
+	case err != nil:
+		return run.failed(ctx, "claim", err, -1, 0)
+	}
+	defer b.Rollback()
+	run.batch = b
+	records := b.Records()
+	if len(records) == 0 {
+		return report{seen: b.Cursor()}
+	}
+	if t := run.trouble; t.park && records[0].Position == t.position {
+		return run.park(ctx, records[0])
+	}
+	return run.deliver(ctx, records)
+}
+
+// run is one attempt at a batch.
+type run struct {
+	*subscription
+	partition int
+	limit     int
+	trouble   trouble
+	batch     event.Batch
+	session   Session
+	clock     time.Time
+	phases    map[string]time.Duration
+	outcomes  map[[2]string]int // (type, outcome) → events
+}
+
+func (r *run) phase(name string) {
+	now := time.Now()
+	r.phases[name] += now.Sub(r.clock)
+	r.clock = now
+}
+
+// keptLimit is the limit for the next batch where this one taught nothing.
+func (r *run) keptLimit() int {
+	if r.limit == r.options.Batch {
+		return 0
+	}
+	return r.limit
+}
+
+func (r *run) deliver(ctx context.Context, records []event.Record) report {
+	cursor := r.batch.Cursor()
+	free := unblocked(records, r.batch.Blocked())
+	if r.options.Handler != nil && len(free) > 0 {
+		session, err := r.options.Handler.Begin(ctx, r.batch, free)
+		if err != nil {
+			return r.failed(ctx, "load", err, cursor, len(records))
+		}
+		r.session = session
+	}
+	r.phase("load")
+	r.outcomes = map[[2]string]int{}
+	done := 0 // records delivered and acknowledged, or parked
+	handled := 0
+	var stopped error
+	for _, rec := range records {
+		if r.batch.Blocked()[rec.Subject] {
+			r.batch.Park(rec, BehindParked, 0)
+			r.outcomes[[2]string{rec.Type, "parked"}]++
+			done++
+			continue
+		}
+		outcome, err := r.offer(ctx, rec)
+		if err != nil {
+			stopped = err
+			break
+		}
+		r.outcomes[[2]string{rec.Type, outcome}]++
+		done++
+		handled++
+	}
+	r.phase("fold")
+	if done == 0 {
+		return r.recordFailed(ctx, records[0], stopped)
+	}
+	if r.session != nil && handled > 0 {
+		if err := r.session.Finish(ctx); err != nil {
+			return r.failed(ctx, "store", err, cursor, done)
+		}
+	}
+	r.phase("store")
+	last := records[done-1]
+	if err := r.batch.Commit(ctx, last.Position); err != nil {
+		return r.failed(ctx, "commit", err, cursor, done)
+	}
+	r.phase("commit")
+	r.committed(records[:done])
+	if stopped != nil { // the one that stopped the batch is tried again alone
+		rep := r.recordFailed(ctx, records[done], stopped)
+		rep.seen = last.Position
+		return rep
+	}
+	next := 0
+	if r.limit < r.options.Batch { // recovering: grow again
+		next = min(r.limit*2, r.options.Batch)
+	}
+	return report{seen: last.Position, limit: next}
+}
+
+func unblocked(records []event.Record, blocked map[string]bool) []event.Record {
+	if len(blocked) == 0 {
+		return records
+	}
+	var free []event.Record
+	for _, rec := range records {
+		if !blocked[rec.Subject] {
+			free = append(free, rec)
+		}
+	}
+	return free
+}
+
+// offer sends a record to the router and waits for the answer.
+func (r *run) offer(ctx context.Context, rec event.Record) (outcome string, err error) {
+	d := &delivery{record: rec, session: r.session}
+	m := toMessage(rec)
+	of, cancel := context.WithCancel(context.WithValue(ctx, deliveryKey{}, d))
+	defer cancel()
+	m.SetContext(of)
+	select {
+	case r.out <- m:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	select {
+	case <-m.Acked():
+		return d.outcome, nil
+	case <-m.Nacked():
+		if d.err != nil {
+			return "", d.err
+		}
+		return "", errors.New("the consumer did not acknowledge the message")
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func (r *run) committed(records []event.Record) {
+	o := r.bus.observer
+	now := time.Now()
+	for _, rec := range records {
+		o.Lag(now.Sub(rec.RecordedAt))
+	}
+	for k, n := range r.outcomes {
+		o.Processed(k[0], k[1], n)
+	}
+	o.Batch(len(records), r.phases)
+}
+
+// recordFailed counts an attempt at a record that stands alone, or makes it stand alone next time.
+func (r *run) recordFailed(ctx context.Context, rec event.Record, cause error) report {
+	if ctx.Err() != nil {
+		return report{seen: -1, limit: r.keptLimit(), trouble: r.trouble}
+	}
+	t := r.trouble
+	if t.position != rec.Position {
+		t = trouble{position: rec.Position}
+	}
+	t.failures++
+	t.cause = cause.Error()
+	r.bus.observer.Retried(reasonOf(cause))
+	if transient(cause) {
+		return report{seen: -1, pause: backoff(t.failures), limit: r.keptLimit(), trouble: t}
+	}
+	t.attempts++
+	t.park = r.options.MaxAttempts > 0 && t.attempts >= r.options.MaxAttempts
+	pause := backoff(t.failures)
+	if t.park {
+		pause = 0
+	}
+	r.logger.Warn("an event failed; it is tried again alone", "partition", rec.Partition, "position", rec.Position, "event", rec.ID,
+		"type", rec.Type, "attempt", t.attempts, "in", pause, "error", cause)
+	return report{seen: -1, pause: pause, limit: 1, trouble: t}
+}
+
+// failed handles an error of the database: of a whole batch of n records, none of which is known to be the cause.
+func (r *run) failed(ctx context.Context, phase string, cause error, cursor int64, n int) report {
+	if ctx.Err() != nil {
+		return report{seen: -1, limit: r.keptLimit(), trouble: r.trouble}
+	}
+	if transient(cause) || n == 0 {
+		t := r.trouble
+		t.failures++
+		pause := backoff(t.failures)
+		r.bus.observer.Retried(reasonOf(cause))
+		r.logger.Warn("a batch was rolled back; it is tried again", "partition", r.partition, "phase", phase, "events", n, "in", pause, "error", cause)
+		return report{seen: -1, pause: pause, limit: r.keptLimit(), trouble: t}
+	}
+	if n == 1 {
+		return r.recordFailed(ctx, r.batch.Records()[0], fmt.Errorf("%s: %w", phase, cause))
+	}
+	r.bus.observer.Retried(reasonOf(cause))
+	r.logger.Info("a batch was rolled back; it is halved", "partition", r.partition, "phase", phase, "after", cursor, "events", n, "error", cause)
+	return report{seen: -1, limit: n / 2, trouble: r.trouble}
+}
+
+// park sets aside the one record that keeps failing, with nothing else in its transaction.
+func (r *run) park(ctx context.Context, rec event.Record) report {
+	t := r.trouble
+	r.batch.Park(rec, t.cause, t.attempts)
+	if err := r.batch.Commit(ctx, rec.Position); err != nil {
+		t.failures++
+		return report{seen: -1, pause: backoff(t.failures), limit: 1, trouble: t}
+	}
+	r.logger.Error("an event was parked; later events of its subject wait behind it until it is retried or skipped",
+		"partition", rec.Partition, "position", rec.Position, "event", rec.ID, "type", rec.Type, "subject", rec.Subject,
+		"attempts", t.attempts, "error", t.cause)
+	r.bus.observer.Processed(rec.Type, "parked", 1)
+	return report{seen: rec.Position}
+}
+
+// transient tells whether an error says of itself that the same work may succeed later.
+func transient(err error) bool {
+	var t interface{ Transient() bool }
+	return errors.As(err, &t) && t.Transient()
+}
+
+// reasonOf names an error for a metric: the class it says it has, else handler.
+func reasonOf(err error) string {
+	var c interface{ Reason() string }
+	if errors.As(err, &c) {
+		return c.Reason()
+	}
+	return "handler"
+}

@@ -1,0 +1,178 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// SubscriberOptions configure a subscriber. Group is required; the rest has working defaults.
+type SubscriberOptions struct {
+	Group string // the consumer group: each group gets every record, each record goes to one member
+	// Handler gives each batch a session; nil: messages are delivered without one, and an acknowledgement moves the cursor.
+	Handler     Handler
+	Lanes       int           // partitions processed at once; 0: 4
+	Batch       int           // most records in one transaction; 0: 500
+	Poll        time.Duration // longest time between two looks at the log; 0: 250 ms
+	MaxAttempts int           // of a record, before it is parked; 0: for ever
+}
+
+// Subscriber reads topics for one consumer group. Any number of subscribers, in any number of processes, may share a
+// group: a partition is processed by one lane of one of them at a time.
+type Subscriber struct {
+	bus     *Bus
+	options SubscriberOptions
+	logger  *slog.Logger
+
+	mu      sync.Mutex
+	closing chan struct{}
+	closed  bool
+	running sync.WaitGroup
+}
+
+var _ message.Subscriber = (*Subscriber)(nil)
+
+// Subscriber makes a subscriber of the bus.
+func (b *Bus) Subscriber(o SubscriberOptions) (*Subscriber, error) {
+	if o.Group == "" {
+		return nil, errors.New("a subscriber needs a consumer group")
+	}
+	if o.Lanes == 0 {
+		o.Lanes = 4
+	}
+	if o.Batch == 0 {
+		o.Batch = 500
+	}
+	if o.Poll == 0 {
+		o.Poll = 250 * time.Millisecond
+	}
+	return &Subscriber{bus: b, options: o, logger: b.logger.With("group", o.Group), closing: make(chan struct{})}, nil
+}
+
+// Subscribe implements message.Subscriber. The channel closes after Close, when the batches in hand are finished, or when
+// ctx ends, which rolls them back.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	if err := s.bus.log.Join(ctx, topic, s.options.Group); err != nil {
+		return nil, err
+	}
+	sub := &subscription{
+		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch),
+	}
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		sub.run(ctx)
+	}()
+	return sub.out, nil
+}
+
+// Close implements message.Subscriber.
+func (s *Subscriber) Close() error {
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+	return nil
+}
+
+// subscription is one topic's scout and lanes.
+type subscription struct {
+	*Subscriber
+	topic string
+	out   chan *message.Message
+	board *board
+}
+
+// run ends when the subscriber is closed or ctx is done, after the last lane.
+func (s *subscription) run(ctx context.Context) {
+	defer close(s.out)
+	claiming, stop := context.WithCancel(ctx)
+	defer stop()
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		select {
+		case <-s.closing:
+			stop()
+		case <-claiming.Done():
+		}
+	})
+	parts.Go(func() { s.scout(claiming) })
+	for range s.options.Lanes {
+		parts.Go(func() {
+			for {
+				p, limit, ok := s.board.take(claiming)
+				if !ok {
+					return
+				}
+				s.bus.observer.LaneBusy(1)
+				s.board.give(p, s.process(ctx, p, limit))
+				s.bus.observer.LaneBusy(-1)
+			}
+		})
+	}
+	parts.Wait()
+}
+
+// scoutPause is the shortest time between two looks at the log.
+const scoutPause = time.Millisecond
+
+// scout keeps the board's knowledge of the log's last positions: it looks when it is woken, and at the latest every Poll.
+func (s *subscription) scout(ctx context.Context) {
+	own := s.bus.watch(s.topic)
+	defer s.bus.unwatch(s.topic, own)
+	others := s.bus.log.Changes(ctx, s.topic)
+	defer func() {
+		for range others { //nolint:revive // it closes when ctx is done: wait for that
+		}
+	}()
+	failures := 0
+	for {
+		heads, err := s.bus.log.Heads(ctx, s.topic)
+		pause := s.options.Poll
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			failures++
+			pause = backoff(failures)
+			s.logger.Warn("cannot read the event log; trying again", "in", pause, "error", err)
+		default:
+			failures = 0
+			s.board.news(heads)
+		}
+		if !wait(ctx, scoutPause) {
+			return
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-own.C:
+		case <-others:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
