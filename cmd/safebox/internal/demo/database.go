@@ -1,0 +1,41 @@
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/safebox/safebox/storage"
+)
+
+// throwaway makes a database of its own for the demo: on PostgreSQL beside the one that on names, on SQLite in a folder
+// of its own beside the file that on names, or in the system's temporary folder. Remove takes all of it away.
+func throwaway(ctx context.Context, on storage.URL) (u storage.URL, remove func(context.Context) error, err error) {
+	if on.Dialect == storage.PostgreSQL {
+		return storage.CreateScratch(ctx, on, "safebox_demo_"+random())
+	}
+	parent := ""
+	if on.Path != "" {
+		parent = filepath.Dir(on.Path)
+		if err := os.MkdirAll(parent, 0o750); err != nil {
+			return u, nil, fmt.Errorf("%w: the folder for the throw-away database: %w", storage.ErrConfig, err)
+		}
+	}
+	dir, err := os.MkdirTemp(parent, "safebox-demo-*")
+	if err != nil {
+		return u, nil, fmt.Errorf("%w: the folder for the throw-away database: %w", storage.ErrConfig, err)
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return u, nil, err
+	}
+	return storage.URL{Dialect: storage.SQLite, Path: filepath.Join(dir, "database.db")},
+		func(context.Context) error { return os.RemoveAll(dir) }, nil
+}
+
+func random() string {
+	b := make([]byte, 5)
+	rand.Read(b) //nolint:errcheck // never fails
+	return fmt.Sprintf("%x", b)
+}

@@ -1,0 +1,44 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/safebox/safebox/storage"
+)
+
+func init() { storage.RegisterScratch(storage.PostgreSQL, scratch) }
+
+// scratch creates a database. Dropping it ends the sessions that are still in it.
+func scratch(ctx context.Context, on storage.URL, name string) (func(context.Context) error, error) {
+	quoted := pgx.Identifier{name}.Sanitize()
+	if err := administer(ctx, on, "CREATE DATABASE "+quoted); err != nil {
+		return nil, fmt.Errorf("%w: creating the database %s on the server of %s: %w (the role needs CREATEDB)",
+			storage.ErrUnreachable, name, on, err)
+	}
+	return func(ctx context.Context) error {
+		if err := administer(ctx, on, "DROP DATABASE IF EXISTS "+quoted+" WITH (FORCE)"); err != nil {
+			return fmt.Errorf("dropping the database %s on the server of %s: %w", name, on, err)
+		}
+		return nil
+	}, nil
+}
+
+// administer runs one statement on a connection of its own: neither statement may stand in a transaction.
+func administer(ctx context.Context, on storage.URL, statement string) error {
+	config, err := pgx.ParseConfig(on.Reveal())
+	if err != nil {
+		return err
+	}
+	config.ConnectTimeout = 5 * time.Second
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the statement's own error tells
+	_, err = conn.Exec(ctx, statement)
+	return err
+}
