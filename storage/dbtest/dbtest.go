@@ -1,0 +1,68 @@
+package dbtest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// SQLite is the URL of a SQLite file that is not there yet, in a folder of the test's own.
+func SQLite(tb testing.TB) string {
+	tb.Helper()
+	return "sqlite:///" + filepath.Join(tb.TempDir(), "database.db")
+}
+
+// PostgreSQL is the URL of a fresh, empty database on the shared server.
+func PostgreSQL(tb testing.TB) string {
+	tb.Helper()
+	return shared(tb).Database(tb)
+}
+
+// Each runs f for both dialects, as subtests named sqlite and postgresql.
+func Each(t *testing.T, f func(t *testing.T, url string)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { f(t, SQLite(t)) })
+	t.Run("postgresql", func(t *testing.T) { f(t, PostgreSQL(t)) })
+}
+
+// Main runs the tests of a package, stops the shared server, and fails if goroutines are left over. It does not return.
+func Main(m *testing.M) {
+	code := m.Run()
+	common.mu.Lock()
+	if common.server != nil {
+		common.server.remove()
+		common.server = nil
+	}
+	common.mu.Unlock()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "goroutines are left over after the tests:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+var common struct {
+	mu     sync.Mutex
+	server *PostgreSQLServer
+}
+
+// shared is the server that all tests of this process share.
+func shared(tb testing.TB) *PostgreSQLServer {
+	tb.Helper()
+	common.mu.Lock()
+	defer common.mu.Unlock()
+	if common.server == nil {
+		if existing := os.Getenv("SAFEBOX_TEST_POSTGRESQL"); existing != "" {
+			common.server = &PostgreSQLServer{existing: existing}
+		} else {
+			common.server = start(tb, Options{})
+		}
+	}
+	return common.server
+}

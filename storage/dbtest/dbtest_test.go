@@ -1,0 +1,80 @@
+package dbtest_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/safebox/safebox/storage/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+func TestTestsGetDatabasesOfTheirOwn(t *testing.T) {
+	first, second := dbtest.PostgreSQL(t), dbtest.PostgreSQL(t)
+	if first == second {
+		t.Fatalf("two tests share %s", first)
+	}
+	execute(t, first, "CREATE TABLE mine (n int)")
+	execute(t, second, "CREATE TABLE mine (n int)")
+}
+
+func TestACommittedRowSurvivesAKilledServer(t *testing.T) {
+	s := dbtest.Server(t, dbtest.Options{Fsync: true})
+	url := s.Database(t)
+	execute(t, url, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7)")
+	s.Kill()
+	if err := s.Start(); err != nil {
+		t.Fatalf("%v\n%s", err, s.Log())
+	}
+	conn := connect(t, url)
+	var n int
+	if err := conn.QueryRow(context.Background(), "SELECT n FROM kept").Scan(&n); err != nil || n != 7 {
+		t.Fatalf("got %d, %v", n, err)
+	}
+}
+
+func TestAStoppedServerLeavesNoFiles(t *testing.T) {
+	var dir string
+	t.Run("a test with a server", func(t *testing.T) {
+		s := dbtest.Server(t, dbtest.Options{})
+		dir = s.SocketDir()
+		s.Restart(t)
+		execute(t, s.URL(""), "SELECT 1")
+	})
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", dir, err)
+	}
+}
+
+func TestEachRunsOnBothDialects(t *testing.T) {
+	var seen []string
+	dbtest.Each(t, func(t *testing.T, url string) { seen = append(seen, filepath.Base(t.Name())+" "+url[:6]) })
+	if len(seen) != 2 || seen[0] != "sqlite sqlite" || seen[1] != "postgresql postgr" {
+		t.Errorf("saw %q", seen)
+	}
+}
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func execute(t *testing.T, url string, statements ...string) {
+	t.Helper()
+	conn := connect(t, url)
+	for _, s := range statements {
+		if _, err := conn.Exec(context.Background(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
