@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -160,5 +161,12 @@ func transient(err error) bool {
 	if errors.As(err, &t) {
 		return t.Transient()
 	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	for _, passing := range []error{
+		storage.ErrUnreachable, storage.ErrNotInitialised, context.DeadlineExceeded, context.Canceled,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
 }

@@ -15,25 +15,28 @@ func observed(logger *slog.Logger, h http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		rec := &recorder{ResponseWriter: w}
-		start := time.Now()
-		defer func() {
-			if v := recover(); v != nil {
-				if err, is := v.(error); is && errors.Is(err, http.ErrAbortHandler) {
-					panic(v)
-				}
-				logger.Error("http: a handler panicked; this is a bug", "method", r.Method, "path", r.URL.Path,
-					"panic", v, "stack", string(debug.Stack()))
-				if rec.status == 0 {
-					internal().write(rec)
-				}
-			}
-			if logger.Enabled(r.Context(), slog.LevelDebug) {
-				logger.Debug("http: request", "method", r.Method, "path", r.URL.Path, "status", rec.status,
-					"bytes", rec.bytes, "took", time.Since(start), "from", r.RemoteAddr)
-			}
-		}()
+		defer finish(logger, rec, r, time.Now())
 		h.ServeHTTP(rec, r)
 	})
+}
+
+// finish ends a request: it must be deferred itself, for recover to work.
+func finish(logger *slog.Logger, w *recorder, r *http.Request, start time.Time) {
+	ctx := r.Context()
+	if v := recover(); v != nil {
+		if err, is := v.(error); is && errors.Is(err, http.ErrAbortHandler) {
+			panic(v)
+		}
+		logger.ErrorContext(ctx, "http: a handler panicked; this is a bug", "method", r.Method, "path", r.URL.Path,
+			"panic", v, "stack", string(debug.Stack()))
+		if w.status == 0 {
+			internal().write(w)
+		}
+	}
+	if logger.Enabled(ctx, slog.LevelDebug) {
+		logger.DebugContext(ctx, "http: request", "method", r.Method, "path", r.URL.Path, "status", w.status,
+			"bytes", w.bytes, "took", time.Since(start), "from", r.RemoteAddr)
+	}
 }
 
 func internal() *problem {
