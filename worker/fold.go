@@ -1,0 +1,67 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/safebox/safebox/worker/bus"
+	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// Group is the consumer group that keeps the ledger.
+const Group = "ledger"
+
+// Ledger is the handler of the wallet events: load, fold, store, in the transaction of the batch.
+type Ledger struct{}
+
+var _ bus.Handler = Ledger{}
+
+// Begin implements bus.Handler: it decodes the batch and loads what it touches.
+func (Ledger) Begin(ctx context.Context, b event.Batch, records []event.Record) (bus.Session, error) {
+	tx, ok := b.(ledger.Tx)
+	if !ok {
+		return nil, fmt.Errorf("a batch of type %T cannot keep a ledger", b)
+	}
+	s := &session{tx: tx, commands: make(map[int64]ledger.Command, len(records)), errs: map[int64]error{}}
+	commands := make([]ledger.Command, 0, len(records))
+	for _, r := range records {
+		p, err := event.DecodePayload(r.Type, r.Data)
+		if err != nil {
+			s.errs[r.Position] = err
+			s.commands[r.Position] = ledger.Command{Record: r}
+			continue
+		}
+		c := ledger.Command{Record: r, Payload: p}
+		s.commands[r.Position] = c
+		commands = append(commands, c)
+	}
+	state, err := tx.Load(ctx, ledger.KeysOf(commands))
+	if err != nil {
+		return nil, err
+	}
+	s.state = state
+	return s, nil
+}
+
+// session is the ledger at work on one batch.
+type session struct {
+	tx       ledger.Tx
+	state    *ledger.State
+	commands map[int64]ledger.Command // by position
+	errs     map[int64]error          // of the records that could not be decoded
+}
+
+func (s *session) Handle(_ context.Context, r event.Record) (string, error) {
+	if err := s.errs[r.Position]; err != nil {
+		return "", err
+	}
+	out, err := s.state.Fold(s.commands[r.Position])
+	return string(out.Kind), err
+}
+
+func (s *session) Skip(_ context.Context, r event.Record) (string, error) {
+	return string(s.state.Skip(s.commands[r.Position]).Kind), nil
+}
+
+func (s *session) Finish(ctx context.Context) error { return s.tx.Store(ctx, s.state.Changes()) }

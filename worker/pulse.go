@@ -1,0 +1,101 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
+)
+
+const (
+	// beatEvery is the time between two heartbeats; AliveWithin is how old one may be.
+	beatEvery = 5 * time.Second
+	// AliveWithin is the age beyond which a heartbeat's replica is taken for dead.
+	AliveWithin = 3 * beatEvery
+	// beatTimeout bounds what one heartbeat asks of the database.
+	beatTimeout = 5 * time.Second
+)
+
+// pulse writes the replica's heartbeat and measures the backlog, until it is stopped.
+type pulse struct {
+	replica *Replica
+	now     chan struct{}
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+}
+
+func (r *Replica) startPulse() *pulse {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &pulse{replica: r, now: make(chan struct{}, 1), cancel: cancel}
+	p.done.Go(func() { p.run(ctx) })
+	return p
+}
+
+func (p *pulse) beatNow() {
+	select {
+	case p.now <- struct{}{}:
+	default:
+	}
+}
+
+// stop ends the heartbeat and takes the replica's row away.
+func (p *pulse) stop() {
+	p.cancel()
+	p.done.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), beatTimeout)
+	defer cancel()
+	if err := p.replica.options.DB.Leave(ctx, p.replica.options.Instance); err != nil {
+		p.replica.logger.Debug("the heartbeat row stays until it is too old", "error", err)
+	}
+}
+
+func (p *pulse) run(ctx context.Context) {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	for {
+		p.beat(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-p.now:
+		}
+	}
+}
+
+func (p *pulse) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	r := p.replica
+	err := r.options.DB.Beat(ctx, storage.Replica{
+		Instance: r.options.Instance, Version: r.options.Version, Lanes: r.options.Lanes,
+		State: phase(r.phase.Load()).String(), Leader: r.leader.Load(),
+	})
+	if err == nil && r.options.Observer != nil {
+		err = r.measure(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		r.logger.Warn("no heartbeat was written", "error", err)
+	}
+}
+
+func (r *Replica) measure(ctx context.Context) error {
+	backlog, err := Backlog(ctx, r.options.DB)
+	if err != nil {
+		return err
+	}
+	oldest, err := r.options.DB.OldestPending(ctx, event.Topic, Group)
+	if err != nil {
+		return err
+	}
+	events, wallets, err := r.options.DB.ParkedCount(ctx, event.Topic, Group)
+	if err != nil {
+		return err
+	}
+	r.options.Observer.Backlog(Group, backlog)
+	r.options.Observer.OldestPending(oldest)
+	r.options.Observer.Parked(events, wallets)
+	return nil
+}

@@ -1,0 +1,241 @@
+package worker
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/safebox/safebox/initlock"
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/api"
+	"github.com/safebox/safebox/worker/bus"
+	"github.com/safebox/safebox/worker/event"
+)
+
+// MaxAttempts is how often an event is tried before it is parked.
+const MaxAttempts = 5
+
+// Observer is told what the replica does.
+type Observer interface {
+	bus.Observer
+	// Backlog is the number of events in the log after a group's cursors.
+	Backlog(group string, n int64)
+	// OldestPending is when the oldest of them was recorded; zero when there is none.
+	OldestPending(at time.Time)
+	// Parked counts the parked events and the wallets that wait behind them.
+	Parked(events, wallets int64)
+}
+
+// Appender appends events and answers each after the commit.
+type Appender interface {
+	Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error)
+}
+
+// Options of New. DB and Prepare are required.
+type Options struct {
+	DB       storage.DB
+	Instance string
+	Version  string
+	Lanes    int           // partitions processed at once; 0: 4
+	Batch    int           // most events in one transaction; 0: 500
+	Drain    time.Duration // time to finish after ctx ends; 0: 25 s
+	// UntilIdle ends the run when every event in the log is processed or parked.
+	UntilIdle bool
+	// Init configures the initialisation protocol; Prepare is the leader's work.
+	Init    initlock.Options
+	Prepare func(ctx context.Context, db *sql.DB) error
+	// HTTP serves until its context ends and then finishes the requests in hand; nil: no HTTP. It is started first.
+	HTTP     func(ctx context.Context, ready func(context.Context) []api.Check, appender Appender) error
+	Observer Observer // nil: none
+	Logger   *slog.Logger
+}
+
+// DrainError says that the drain took longer than it may: the batches in hand were rolled back, and nothing is lost.
+type DrainError struct{ After time.Duration }
+
+func (e *DrainError) Error() string {
+	return fmt.Sprintf("the batches in hand were not finished within %s: they were rolled back, and another replica processes them", e.After)
+}
+
+// Replica is one worker process.
+type Replica struct {
+	options Options
+	logger  *slog.Logger
+	phase   atomic.Int32
+	leader  atomic.Bool
+}
+
+type phase int32
+
+const (
+	starting phase = iota
+	ready
+	draining
+)
+
+func (p phase) String() string { return [...]string{"starting", "ready", "draining"}[p] }
+
+// New makes a replica; Run starts it.
+func New(o Options) *Replica {
+	if o.Lanes == 0 {
+		o.Lanes = 4
+	}
+	if o.Batch == 0 {
+		o.Batch = 500
+	}
+	if o.Drain == 0 {
+		o.Drain = 25 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Replica{options: o, logger: o.Logger}
+}
+
+// Run lives until ctx ends, which starts the drain, or until the log is processed with UntilIdle. It returns nil when all
+// that was begun is finished.
+func (r *Replica) Run(ctx context.Context) (err error) {
+	b := bus.New(r.options.DB, bus.Options{Observer: r.options.Observer, Logger: r.logger})
+	defer b.Close() //nolint:errcheck // it has nothing to report
+
+	running, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	web := r.serve(ctx, b)
+	defer func() { err = errors.Join(err, web.stop()) }()
+	go func() { // a server that ends by itself ends the replica
+		select {
+		case <-web.done:
+			stop(web.err)
+		case <-running.Done():
+		}
+	}()
+	if err := r.initialise(running); err != nil {
+		return unlessStopped(running, ctx, err)
+	}
+	return unlessStopped(running, ctx, r.process(running, b, web))
+}
+
+// unlessStopped drops what the end of running led to when it was stopped from inside: the reason for that is told elsewhere.
+func unlessStopped(running, outer context.Context, err error) error {
+	if outer.Err() == nil && running.Err() != nil {
+		return nil // the server's own error is joined when it is stopped
+	}
+	return err
+}
+
+func (r *Replica) initialise(ctx context.Context) error {
+	res, err := r.options.DB.Initialise(ctx, r.options.Init, r.options.Prepare)
+	if err != nil {
+		return err
+	}
+	r.leader.Store(res.Outcome == initlock.OutcomeLed)
+	r.logger.Info("ready", "outcome", res.Outcome, "leader", res.Record.Holder, "revision", res.Record.Revision,
+		"waited", res.Waited.Round(time.Millisecond), "worked", res.Worked.Round(time.Millisecond))
+	return nil
+}
+
+// process runs lanes and heartbeat until ctx ends, then drains.
+func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error {
+	router, err := bus.NewRouter(r.logger, r.options.Drain)
+	if err != nil {
+		return err
+	}
+	sub, err := b.Subscriber(bus.SubscriberOptions{
+		Group: Group, Handler: Ledger{}, Lanes: r.options.Lanes, Batch: r.options.Batch, MaxAttempts: MaxAttempts,
+	})
+	if err != nil {
+		return err
+	}
+	router.Handle(Group, event.Topic, sub)
+
+	r.setPhase(ready)
+	pulse := r.startPulse()
+	defer pulse.stop()
+	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	if err := router.Start(hard); err != nil {
+		return err
+	}
+	err = r.waitForEnd(ctx, router)
+
+	r.setPhase(draining)
+	pulse.beatNow()
+	r.logger.Info("draining: no new batches are claimed, those in hand are finished", "within", r.options.Drain)
+	drained := make(chan error, 1)
+	go func() {
+		drained <- errors.Join(router.Close(), web.stop())
+	}()
+	select {
+	case e := <-drained:
+		err = errors.Join(err, e)
+	case <-time.After(r.options.Drain):
+		abandon()
+		err = errors.Join(err, &DrainError{r.options.Drain})
+	}
+	if err == nil {
+		r.logger.Info("drained")
+	}
+	return err
+}
+
+// waitForEnd returns when the replica has to drain: nil when it was asked to, or is idle and was to run until then.
+func (r *Replica) waitForEnd(ctx context.Context, router *bus.Router) error {
+	var look <-chan time.Time
+	if r.options.UntilIdle {
+		ticker := time.NewTicker(50 * time.Millisecond)
+		defer ticker.Stop()
+		look = ticker.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-router.Failed():
+			return fmt.Errorf("the router ended by itself: %w", errors.Join(err, bus.ErrClosed))
+		case <-look:
+			backlog, err := Backlog(ctx, r.options.DB)
+			if err == nil && backlog == 0 {
+				return nil
+			}
+		}
+	}
+}
+
+func (r *Replica) setPhase(p phase) { r.phase.Store(int32(p)) }
+
+// Checks tells whether the replica can do its work now.
+func (r *Replica) Checks(ctx context.Context) []api.Check {
+	p := phase(r.phase.Load())
+	checks := []api.Check{
+		{Name: "initialised", OK: p != starting, Detail: "the database is prepared, by this replica or another"},
+		{Name: "not_draining", OK: p != draining, Detail: "the replica takes new work"},
+		{Name: "database", OK: true, Detail: "the database answers"},
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if err := r.options.DB.Ping(ctx); err != nil {
+		checks[2].OK, checks[2].Detail = false, err.Error()
+	}
+	return checks
+}
+
+// Backlog is the number of events in the log after the ledger's cursors: a difference of positions, not a count.
+func Backlog(ctx context.Context, log event.Log) (int64, error) {
+	cursors, err := log.Cursors(ctx, event.Topic, Group)
+	if err != nil {
+		return 0, err
+	}
+	heads, err := log.Heads(ctx, event.Topic)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	for p := range heads {
+		n += max(0, heads[p]-cursors[p])
+	}
+	return n, nil
+}
