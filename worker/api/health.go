@@ -54,23 +54,23 @@ type gate struct {
 }
 
 // pass tells whether the gate is open; if not, it names the first check that keeps it shut.
-func (g *gate) pass(ctx context.Context) (shut Check, open bool) {
+func (g *gate) pass(ctx context.Context) (shut string, open bool) {
 	if g.open.Load() {
-		return Check{}, true
+		return "", true
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.open.Load() {
-		return Check{}, true
+		return "", true
 	}
 	checks, ok := look(ctx, g.ready)
 	if ok {
 		g.open.Store(true)
-		return Check{}, true
+		return "", true
 	}
 	for _, c := range checks {
 		if !c.OK {
-			shut = c
+			shut = c.Name
 			break
 		}
 	}

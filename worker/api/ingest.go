@@ -32,11 +32,8 @@ type ingest struct {
 
 func (i *ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if shut, open := i.gate.pass(r.Context()); !open {
-		detail := "this replica is not ready: " + shut.Name
-		if shut.Detail != "" {
-			detail += ": " + shut.Detail
-		}
-		named(http.StatusServiceUnavailable, "not-ready", "Not ready", detail).retryAfter(time.Second).write(w)
+		named(http.StatusServiceUnavailable, "not-ready", "Not ready",
+			"this replica takes no events yet: its check "+strconv.Quote(shut)+" does not hold; /readyz tells more").retryAfter(time.Second).write(w)
 		return
 	}
 	media, p := mode(r)

@@ -49,7 +49,7 @@ func TestEventsWaitUntilTheReplicaWasReadyOnce(t *testing.T) {
 	}})
 	a := post(t, url, structured, credit("1", 1))
 	wantProblem(t, a, http.StatusServiceUnavailable, "urn:safebox:problem:not-ready")
-	if a.header.Get("Retry-After") == "" || !strings.Contains(a.body["detail"].(string), "initialised: waits for the leader") {
+	if a.header.Get("Retry-After") == "" || !strings.Contains(a.body["detail"].(string), `"initialised"`) {
 		t.Errorf("not ready: %v %s", a.header, a.raw)
 	}
 	if _, calls := m.count(); calls != 0 {
