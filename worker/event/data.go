@@ -118,31 +118,6 @@ func (s *spec) complete(seen uint32) *Refusal {
 	return nil
 }
 
-// appendCanonical writes the values in the one form that equal data have: members in the order of the table, none that
-// is absent or says its default, nothing between the tokens.
-func (s *spec) appendCanonical(dst []byte, v *values) []byte {
-	dst = append(dst, '{')
-	empty := len(dst)
-	for i := range s.members {
-		m := &s.members[i]
-		if v[i].state == absent {
-			continue
-		}
-		if len(dst) > empty {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, '"')
-		dst = append(dst, m.name...)
-		dst = append(dst, '"', ':')
-		if v[i].state == null {
-			dst = append(dst, "null"...)
-		} else {
-			dst = m.kind.appendCanonical(dst, &v[i])
-		}
-	}
-	return append(dst, '}')
-}
-
 // read takes the value of the member; the reason says why it cannot, and never shows a secret.
 func (m *member) read(t token, v *value) (reason string) {
 	if t.kind == tokenNull && m.null != nullRefused {
