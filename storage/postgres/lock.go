@@ -1,0 +1,165 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/safebox/safebox/initlock"
+	"github.com/safebox/safebox/storage"
+)
+
+var (
+	qInitBackend  = queries.Get("init_backend")
+	qInitTryLock  = queries.Get("init_try_lock")
+	qInitLockHeld = queries.Get("init_lock_held")
+	qInitUnlock   = queries.Get("init_unlock")
+	qInitHolder   = queries.Get("init_holder")
+)
+
+// roleInit stands in the application_name of the session that holds the lock: safebox/init/<instance>.
+const roleInit = "init"
+
+// PoolerError says that what answers at the direct address is no server but a pooler in front of one. A session lock
+// taken through a pooler belongs to a session that is not ours: it may stay behind when we die, or end while we work.
+type PoolerError struct {
+	Address string
+}
+
+func (e *PoolerError) Error() string {
+	return fmt.Sprintf("%v: a connection pooler answers at %s, and the initialisation lock cannot be held through a pooler: "+
+		"set SAFEBOX_DATABASE_DIRECT to the URL of the PostgreSQL server itself", storage.ErrConfig, e.Address)
+}
+
+// Unwrap is storage.ErrConfig.
+func (e *PoolerError) Unwrap() error { return storage.ErrConfig }
+
+// locker takes the session advisory lock on a connection of its own to the server itself.
+type locker struct{ db *DB }
+
+// TryLock implements initlock.Locker. It asks through the pool first, so that being refused costs one statement and no
+// connection, however many wait.
+func (l locker) TryLock(ctx context.Context, name string) (initlock.Lease, error) {
+	_, held, err := l.Holder(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if held {
+		return nil, initlock.ErrLocked
+	}
+	session := openSession(schemaConfig(l.db.direct, applicationName(roleInit, name)))
+	if err := l.take(ctx, session); err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	return &lease{db: l.db, session: session}, nil
+}
+
+// take takes the lock on the session, after making sure that the session is ours alone.
+func (l locker) take(ctx context.Context, session *sql.DB) error {
+	c, err := session.Conn(ctx)
+	if err != nil {
+		return l.refuse(err)
+	}
+	err = c.Raw(func(driverConn any) error {
+		conn := driverConn.(*stdlib.Conn).Conn() //nolint:forcetypeassert // oneSession makes no other
+		if err := l.checkSession(ctx, conn); err != nil {
+			return err
+		}
+		var locked bool
+		if err := ask(ctx, conn, qInitTryLock, &locked); err != nil {
+			return err
+		}
+		if !locked {
+			return initlock.ErrLocked
+		}
+		var held bool
+		if err := ask(ctx, conn, qInitLockHeld, &held); err != nil {
+			return err
+		}
+		if !held {
+			return l.pooler()
+		}
+		return nil
+	})
+	if closed := c.Close(); err == nil {
+		err = wrap(stmtLockSession, closed)
+	}
+	return err
+}
+
+// refuse sorts the error of a session that could not be opened: what only another configuration mends is not tried again.
+func (l locker) refuse(err error) error {
+	if fatal := l.db.fatal(err, l.db.direct); fatal != nil {
+		return fatal
+	}
+	return &storage.Error{Statement: stmtLockSession, Class: connectClass(err), Err: connectReason(err)}
+}
+
+// backendLooks is how often the session is asked which backend it is on, each time in a transaction of its own: after
+// each a pooler is free to give it another.
+const backendLooks = 3
+
+// checkSession makes sure that no pooler stands between us and the server: the server told its process id when the
+// session began, and every statement runs on that process. It is done before the lock is taken, since a lock taken
+// through a pooler would be left to nobody.
+func (l locker) checkSession(ctx context.Context, c *pgx.Conn) error {
+	for range backendLooks {
+		var pid uint32
+		if err := ask(ctx, c, qInitBackend, &pid); err != nil {
+			return err
+		}
+		if pid != c.PgConn().PID() {
+			return l.pooler()
+		}
+	}
+	return nil
+}
+
+func (l locker) pooler() error { return &PoolerError{Address: addresses(l.db.direct)} }
+
+// ask runs a statement of one value in the simple protocol, which prepares nothing that a pooler could lose.
+func ask(ctx context.Context, c *pgx.Conn, q storage.Query, answer any) error {
+	return wrap(q.Name, c.QueryRow(ctx, q.SQL, pgx.QueryExecModeSimpleProtocol).Scan(answer))
+}
+
+// Holder implements initlock.Locker.
+func (l locker) Holder(ctx context.Context) (initlock.Holder, bool, error) {
+	var pid int32
+	var began *time.Time
+	var name, state, query string
+	err := l.db.queryRow(ctx, qInitHolder, nil, &pid, &name, &began, &state, &query)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return initlock.Holder{}, false, nil
+	}
+	if err != nil {
+		return initlock.Holder{}, false, err
+	}
+	h := initlock.Holder{Name: fmt.Sprintf("%s (server process %d)", strings.TrimSpace(name), pid), Activity: activity(state, query)}
+	if began != nil {
+		h.Since = *began
+	}
+	return h, true, nil
+}
+
+// verbs are the first words of a statement, as far as they are nothing but words of SQL.
+var verbs = regexp.MustCompile(`^\s*([A-Za-z]+)((?:\s+[A-Za-z]+){0,2})\b`)
+
+// activity is what a session does, in a few words: the state, and the statement's first words, which hold no literal.
+func activity(state, query string) string {
+	words := strings.ToUpper(strings.Join(strings.Fields(verbs.FindString(query)), " "))
+	switch {
+	case words == "":
+		return state
+	case state == "active":
+		return words
+	default:
+		return state + ", last " + words
+	}
+}
