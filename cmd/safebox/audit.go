@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	return a.printing(&cobra.Command{
+		Use: "audit", Short: "Prove that every event was applied exactly once and every balance follows from the journal",
+		Long: "audit reads the log, the journal and the wallets in one snapshot and holds them against one another. It exits 65 when\n" +
+			"something does not fit, and lists it.",
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.query(cmd.Context(), "audit", func(ctx context.Context, db storage.DB) error {
+				audit, err := db.Audit(ctx, event.Topic, ledgerGroup)
+				if err != nil {
+					return err
+				}
+				audit.Findings = list(audit.Findings)
+				if audit.Reasons == nil {
+					audit.Reasons = map[string]int64{}
+				}
+				if err := a.print(audit, func() error { return a.printAudit(audit) }); err != nil {
+					return err
+				}
+				if !audit.OK {
+					return &failure{
+						Code: exitData, Err: errors.New("the audit failed: the log, the journal and the wallets do not agree"),
+						Todo: "keep the database as it is, and look into the findings before anything else",
+					}
+				}
+				return nil
+			})
+		},
+	})
+}
+
+func (a *app) printAudit(audit ledger.Audit) error {
+	t := terminal.NewTable(a.out, "events in the log", ":"+terminal.Count(audit.Events))
+	for _, row := range []struct {
+		name string
+		n    int64
+	}{
+		{"not processed yet", audit.Pending},
+		{"applied", audit.Applied},
+		{"rejected", audit.Rejected},
+		{"parked", audit.Parked},
+		{"wallets", audit.Wallets},
+		{"journal entries", audit.Entries},
+		{"opening balances, sats", audit.OpeningTotal},
+		{"+ credits", audit.CreditTotal},
+		{"- debits", audit.DebitTotal},
+		{"- fees", audit.FeeTotal},
+		{"= balances", audit.BalanceTotal},
+	} {
+		t.Row(row.name, terminal.Count(row.n))
+	}
+	for _, reason := range slices.Sorted(maps.Keys(audit.Reasons)) {
+		t.Row("rejected: "+reason, terminal.Count(audit.Reasons[reason]))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if len(audit.Findings) > 0 {
+		if err := a.printf(""); err != nil {
+			return err
+		}
+		t = terminal.NewTable(a.out, "CHECK", "SUBJECT", "WHAT IS WRONG")
+		for _, f := range audit.Findings {
+			t.Row(f.Check, f.Subject, f.Detail)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		if audit.Truncated {
+			if err := a.printf("and more than these %s", terminal.Count(len(audit.Findings))); err != nil {
+				return err
+			}
+		}
+	}
+	return a.printf("\n%s", verdict(audit))
+}
+
+// verdict says the audit in one sentence.
+func verdict(audit ledger.Audit) string {
+	switch {
+	case !audit.OK:
+		return "The books do not agree."
+	case audit.Pending > 0:
+		return "The books agree so far; " + terminal.Plural(audit.Pending, "event") + " not processed yet."
+	case audit.Parked > 0:
+		return "The books agree; " + terminal.Plural(audit.Parked, "event") + " parked: `safebox parked list` shows them."
+	default:
+		return "Every event was applied or rejected exactly once, and every balance follows from the journal."
+	}
+}

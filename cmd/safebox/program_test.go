@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/storage/dbtest"
+)
+
+// asProgram makes the test binary be the program: the processes of these tests are the code under test, race detector
+// and all.
+const asProgram = "SAFEBOX_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+	}
+	dbtest.Main(m)
+}
+
+// limit is the longest that a process may take to do what a test waits for.
+const limit = 60 * time.Second
+
+// site is a place to run the program in: a folder and a database of the test's own.
+type site struct {
+	t   *testing.T
+	url string
+	dir string
+	env []string // settings beside the database
+}
+
+func newSite(t *testing.T, url string, env ...string) *site {
+	return &site{t: t, url: url, dir: t.TempDir(), env: env}
+}
+
+// result is what a process printed and how it ended.
+type result struct {
+	stdout, stderr string
+	code           int
+	took           time.Duration
+}
+
+func (s *site) command(env []string, args ...string) *exec.Cmd {
+	s.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := exec.Command(exe, args...)
+	c.Dir = s.dir
+	c.Env = append(otherEnviron(), asProgram+"=1", "DATABASE="+s.url, "SAFEBOX_HTTP_ADDR=127.0.0.1:0")
+	c.Env = append(append(c.Env, s.env...), env...)
+	return c
+}
+
+// run runs the program to its end.
+func (s *site) run(args ...string) result {
+	s.t.Helper()
+	return s.runWith(nil, "", args...)
+}
+
+func (s *site) runWith(env []string, stdin string, args ...string) result {
+	s.t.Helper()
+	var out, problems bytes.Buffer
+	c := s.command(env, args...)
+	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(stdin), &out, &problems
+	begun := time.Now()
+	timer := time.AfterFunc(limit, func() { c.Process.Signal(syscall.SIGQUIT) }) //nolint:errcheck // it may just have ended
+	defer timer.Stop()
+	err := c.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatal(err)
+	}
+	return result{out.String(), problems.String(), c.ProcessState.ExitCode(), time.Since(begun)}
+}
+
+// ok runs the program and expects it to succeed.
+func (s *site) ok(args ...string) string {
+	s.t.Helper()
+	r := s.run(args...)
+	if r.code != 0 {
+		s.t.Fatalf("safebox %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
+	}
+	return r.stdout
+}
+
+// answer runs the program with --json and reads its one document, whatever the exit code.
+func answer[T any](s *site, args ...string) (T, result) {
+	s.t.Helper()
+	r := s.run(append(args, "--json")...)
+	var v T
+	d := json.NewDecoder(strings.NewReader(r.stdout))
+	if err := d.Decode(&v); err != nil {
+		s.t.Fatalf("safebox %s --json: %v\nexit %d\nstdout %q\nstderr %s", strings.Join(args, " "), err, r.code, r.stdout, r.stderr)
+	}
+	if d.More() {
+		s.t.Fatalf("safebox %s --json printed more than one document: %q", strings.Join(args, " "), r.stdout)
+	}
+	return v, r
+}
+
+// write puts a file into the site's folder.
+func (s *site) write(name string, content []byte) string {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return path
+}
+
+// sql opens the site's database behind the program's back.
+func (s *site) sql() *sql.DB {
+	s.t.Helper()
+	driver, dsn := "pgx", s.url
+	if path, ok := strings.CutPrefix(s.url, "sqlite:///"); ok {
+		driver, dsn = "sqlite3", "file:"+path
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { db.Close() }) //nolint:errcheck // the test is over
+	return db
+}
+
+func (s *site) exec(statements ...string) {
+	s.t.Helper()
+	db := s.sql()
+	defer db.Close() //nolint:errcheck // only a connection
+	for _, st := range statements {
+		if _, err := db.ExecContext(s.t.Context(), st); err != nil {
+			s.t.Fatalf("%s: %v", st, err)
+		}
+	}
+}
+
+func (s *site) dialect() storage.Dialect {
+	if strings.HasPrefix(s.url, "sqlite") {
+		return storage.SQLite
+	}
+	return storage.PostgreSQL
+}
+
+// process is a running program.
+type process struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	log   *journal
+	ended chan struct{}
+}
+
+// start starts the program; it is killed at the end of the test if it still runs.
+func (s *site) start(env []string, args ...string) *process {
+	s.t.Helper()
+	p := &process{t: s.t, cmd: s.command(env, args...), log: newJournal(), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		p.cmd.Wait() //nolint:errcheck // its state tells
+		close(p.ended)
+	}()
+	s.t.Cleanup(func() {
+		p.signal(syscall.SIGKILL)
+		<-p.ended
+	})
+	return p
+}
+
+func (p *process) signal(sig syscall.Signal) { p.cmd.Process.Signal(sig) } //nolint:errcheck // it may have ended
+
+// wait waits for the end of the process and returns its exit code, or 128 + the signal that ended it.
+func (p *process) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(limit):
+		p.t.Fatalf("the process did not end within %v; its log:\n%s", limit, p.log.text())
+	}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// await waits for a line of the log that has the text.
+func (p *process) await(text string) {
+	p.t.Helper()
+	if !p.log.await(text, limit) {
+		p.t.Fatalf("no %q in the log within %v:\n%s", text, limit, p.log.text())
+	}
+}
+
+// journal collects what a process prints and wakes those who wait for a line of it.
+type journal struct {
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	changed chan struct{} // closed and replaced when more is printed
+}
+
+func newJournal() *journal { return &journal{changed: make(chan struct{})} }
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	close(j.changed)
+	j.changed = make(chan struct{})
+	return j.buf.Write(p)
+}
+
+func (j *journal) text() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.String()
+}
+
+func (j *journal) await(text string, within time.Duration) bool {
+	end := time.After(within)
+	for {
+		j.mu.Lock()
+		found, changed := strings.Contains(j.buf.String(), text), j.changed
+		j.mu.Unlock()
+		if found {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-end:
+			return false
+		}
+	}
+}
+
+// troubles are the lines of a JSON log at or above warning, and whatever is no JSON.
+func (j *journal) troubles() []string {
+	var found []string
+	for line := range strings.Lines(j.text()) {
+		var entry struct{ Level string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Level == "WARN" || entry.Level == "ERROR" {
+			found = append(found, strings.TrimSpace(line))
+		}
+	}
+	return found
+}
+
+// eventually asks until the answer is yes.
+func eventually(t *testing.T, what string, yes func() (bool, string)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ok, state := yes()
+		if ok {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %v; at last: %s", what, limit, state)
+		case <-tick.C:
+		}
+	}
+}
+
+// idle waits until every event in the log is processed. It asks the database itself, which is quicker than a process.
+func (s *site) idle() {
+	s.t.Helper()
+	db := s.sql()
+	defer db.Close() //nolint:errcheck // only a connection
+	eventually(s.t, "every event is processed", func() (bool, string) {
+		appended, processed, err := progress(s.t.Context(), db)
+		return err == nil && appended == processed, fmt.Sprintf("%d appended, %d processed, %v", appended, processed, err)
+	})
+}
+
+// processed waits until at least n events are processed.
+func (s *site) processed(n int64) {
+	s.t.Helper()
+	db := s.sql()
+	defer db.Close() //nolint:errcheck // only a connection
+	eventually(s.t, fmt.Sprintf("%d events are processed", n), func() (bool, string) {
+		_, processed, err := progress(s.t.Context(), db)
+		return err == nil && processed >= n, fmt.Sprintf("%d processed, %v", processed, err)
+	})
+}
+
+func progress(ctx context.Context, db *sql.DB) (appended, processed int64, err error) {
+	err = db.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM event_log WHERE topic = 'wallet'),
+		(SELECT coalesce(sum(position), 0) FROM event_cursor WHERE topic = 'wallet')`).Scan(&appended, &processed)
+	return appended, processed, err
+}

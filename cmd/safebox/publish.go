@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/safebox/safebox/cmd/safebox/internal/publish"
+	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
+	"github.com/safebox/safebox/storage"
+)
+
+func (a *app) eventPublish() *cobra.Command {
+	return a.printing(&cobra.Command{
+		Use: "publish FILE|-", Short: "Append events from a file of JSON lines",
+		Long: "publish appends the events of a file, or of standard input, to the event log: CloudEvents 1.0, one a line. It may be\n" +
+			"run again on the same file: what is in the log already counts as a duplicate. Good lines are appended beside bad\n" +
+			"ones; a line that is refused, or that says something else than the log under the same id, makes the exit code 65.\n" +
+			"An empty database is prepared first; any other is left as it is.",
+		Args: exactly("FILE|-"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			in, err := a.source(args[0])
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, in.Close()) }()
+			o := a.options("publish")
+			o.Logger = a.quiet()
+			return a.with(cmd.Context(), o, func(ctx context.Context, db storage.DB) error {
+				if err := a.awaitReady(ctx, db); err != nil {
+					return err
+				}
+				return a.publish(ctx, db, in)
+			})
+		},
+	})
+}
+
+// source opens the file before anything touches the database.
+func (a *app) source(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(a.in), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("opening the events: %w", err)}
+	}
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.Join(&usageError{fmt.Errorf("opening the events: %s is a folder", name)}, f.Close())
+	}
+	return f, nil
+}
+
+// shownProblems is how many lines are reported one by one; the rest is counted.
+const shownProblems = 20
+
+func (a *app) publish(ctx context.Context, db storage.DB, in io.Reader) error {
+	line := terminal.NewProgress(a.err)
+	problems := 0
+	sum, failed := publish.Lines(ctx, db, in, publish.Options{
+		Patience: a.conf.Pool.Timeout,
+		Progress: func(s publish.Summary) { line.Say(func() string { return "  " + counts(s) }) },
+		Problem: func(p publish.Problem) {
+			if problems++; problems <= shownProblems {
+				line.Clear()
+				fmt.Fprintln(a.err, "safebox: "+p.String()) //nolint:errcheck // the exit code tells as well
+			}
+		},
+	})
+	line.Clear()
+	if problems > shownProblems {
+		fmt.Fprintf(a.err, "safebox: and %s more\n", terminal.Plural(problems-shownProblems, "line")) //nolint:errcheck // as above
+	}
+	if err := a.print(sum, func() error { return a.printf("%s", counts(sum)) }); err != nil {
+		return errors.Join(failed, err)
+	}
+	switch {
+	case failed != nil:
+		return &failure{
+			Code: exitCode(failed), Err: fmt.Errorf("publishing ended early, after %s: %w", terminal.Plural(sum.Lines, "line"), failed),
+			Todo: "publish the same file again: what is in the log already counts as a duplicate",
+		}
+	case !sum.Clean():
+		return &failure{
+			Code: exitData,
+			Err:  fmt.Errorf("%s not taken; the others are in the log", terminal.Plural(sum.Refused+sum.Conflicts, "line")),
+			Todo: "correct the lines named above and publish the file again",
+		}
+	}
+	return nil
+}
+
+func counts(s publish.Summary) string {
+	return fmt.Sprintf("%s appended, %s, %s, %s refused", terminal.Count(s.Appended),
+		terminal.Plural(s.Duplicates, "duplicate"), terminal.Plural(s.Conflicts, "conflict"), terminal.Count(s.Refused))
+}

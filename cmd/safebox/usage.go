@@ -1,0 +1,81 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ Err error }
+
+func (e *usageError) Error() string { return e.Err.Error() }
+func (e *usageError) Unwrap() error { return e.Err }
+
+// ExitCode is that of wrong usage.
+func (e *usageError) ExitCode() int { return exitUsage }
+
+// Advice says where to look.
+func (e *usageError) Advice() string {
+	return "`safebox --help` and `safebox COMMAND --help` say what there is"
+}
+
+// group makes a command that only holds others refuse what it does not know, instead of printing its help with success.
+func group(c *cobra.Command) *cobra.Command {
+	c.SuggestionsMinimumDistance = 2
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		problem := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			problem = fmt.Errorf("%w; did you mean %s?", problem, strings.Join(near, " or "))
+		}
+		return problem
+	}
+	c.Annotations = map[string]string{unconfigured: "yes"}
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		cmd.SetOut(cmd.ErrOrStderr())
+		if err := cmd.Help(); err != nil {
+			return err
+		}
+		var names []string
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				names = append(names, sub.Name())
+			}
+		}
+		return &usageError{fmt.Errorf("%q needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))}
+	}
+	return c
+}
+
+// exactly is cobra.ExactArgs with the names of the arguments in its message.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != len(names) {
+			return fmt.Errorf("%q takes %s, and got %d arguments", cmd.CommandPath(), strings.Join(names, " "), len(args))
+		}
+		return nil
+	}
+}
+
+// none refuses arguments.
+func none(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q takes no arguments, and got %q", cmd.CommandPath(), args)
+	}
+	return nil
+}
+
+// letters makes n random lower-case letters.
+func letters(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) //nolint:errcheck // never fails
+	for i := range b {
+		b[i] = 'a' + b[i]%26
+	}
+	return string(b)
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/safebox/safebox/metrics"
+	"github.com/safebox/safebox/migrations"
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker"
+	"github.com/safebox/safebox/worker/api"
+)
+
+func (a *app) workerCommand() *cobra.Command {
+	var untilIdle bool
+	c := &cobra.Command{
+		Use: "worker", Short: "Run a replica: prepare the database or wait for it, then process events",
+		Long: "worker is what an orchestrator starts, any number of times and at the same moment. SIGTERM makes it finish what it has\n" +
+			"in hand and exit 0; a second signal ends it at once.",
+		Args: none,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.work(cmd.Context(), untilIdle) },
+	}
+	c.Flags().BoolVar(&untilIdle, "until-idle", false, "process what there is and exit")
+	c.Flags().StringVar(&a.named, "instance", "", "the name of this replica (default: host, process id and four letters)")
+	c.Flags().MarkHidden("instance") //nolint:errcheck // the flag is there
+	return c
+}
+
+// work opens in this order: the metrics, which observe all the rest; the address, so that a wrong one is told before
+// anything is written; the database; the replica. It closes in the reverse.
+func (a *app) work(ctx context.Context, untilIdle bool) error {
+	if a.named != "" {
+		a.instance = a.named
+	}
+	if err := a.refuseMemory("worker"); err != nil {
+		return err
+	}
+	registry := metrics.New(metrics.Options{
+		Version: version, Commit: commit(), Dialect: a.conf.Database.Dialect,
+		Statements: storage.Statements(a.conf.Database.Dialect), Groups: []string{ledgerGroup}, Guards: migrations.Guards(), Logger: a.log,
+	})
+	p, err := a.prepare(registry)
+	if err != nil {
+		return err
+	}
+	o := a.options("worker")
+	o.Observer = registry
+	return a.with(ctx, o, func(ctx context.Context, db storage.DB) error {
+		registry.WatchPool(db.Pool)
+		return worker.New(worker.Options{
+			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
+			UntilIdle: untilIdle, Init: p.lock, Prepare: p.work, Observer: registry, Logger: a.log,
+			HTTP: a.http(registry),
+		}).Run(ctx)
+	})
+}
+
+// http serves the replica's HTTP surface until ctx ends.
+func (a *app) http(registry *metrics.Registry) func(context.Context, func(context.Context) []api.Check, worker.Appender) error {
+	return func(ctx context.Context, ready func(context.Context) []api.Check, appender worker.Appender) error {
+		server, err := api.Listen(ctx, api.ServerOptions{
+			Addr: a.conf.HTTPAddr, Explicit: a.conf.HTTPChosen, IngestToken: a.conf.IngestToken, Logger: a.log,
+		})
+		if err != nil {
+			return err
+		}
+		return server.Serve(ctx, api.New(api.Options{
+			Appender: appender, Ready: ready, Metrics: registry.Handler(), IngestToken: a.conf.IngestToken,
+			Observer: registry, Logger: a.log,
+		}))
+	}
+}
