@@ -28,6 +28,8 @@ type Observer interface {
 	OldestPending(at time.Time)
 	// Parked counts the parked events and the wallets that wait behind them.
 	Parked(events, wallets int64)
+	// Schema is the revision of the database, told when it is ready.
+	Schema(revision string)
 }
 
 // Appender appends events and answers each after the commit.
@@ -133,6 +135,9 @@ func (r *Replica) initialise(ctx context.Context) error {
 		return err
 	}
 	r.leader.Store(res.Outcome == initlock.OutcomeLed)
+	if r.options.Observer != nil {
+		r.options.Observer.Schema(res.Record.Revision)
+	}
 	r.logger.Info("ready", "outcome", res.Outcome, "leader", res.Record.Holder, "revision", res.Record.Revision,
 		"waited", res.Waited.Round(time.Millisecond), "worked", res.Worked.Round(time.Millisecond))
 	return nil
