@@ -57,11 +57,12 @@ func (e *engine) register(reg prometheus.Registerer, groups []string) {
 
 // eventTypes are the values of the label type.
 func eventTypes() []string {
-	return []string{
-		event.TypeWalletRegistered, event.TypeWalletUpdated, event.TypeWalletAccessKeyRotated, event.TypeWalletNWCRotated,
-		event.TypeFundsCredited, event.TypeFundsDebited, event.TypeFundsTransferred, event.TypeQuoteCreated,
-		event.TypeQuotePaid, event.TypeNWCReceived, event.TypeNonceUsed, event.TypeOfferOpened, event.TypeCurrencyQuoted,
+	catalogue := event.Catalogue()
+	types := make([]string, len(catalogue))
+	for i, t := range catalogue {
+		types[i] = t.Type
 	}
+	return types
 }
 
 // add counts n in the series of a type and a second value; what the contract does not name is dropped.
