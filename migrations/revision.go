@@ -25,7 +25,7 @@ const (
 )
 
 //go:embed postgresql/*.sql sqlite/*.sql
-var files embed.FS
+var embedded embed.FS
 
 // A Revision is one step of the schema. Its ID, "20260220_0001", is what people and Alembic call it; its File is what
 // sql-migrate records.
@@ -69,13 +69,13 @@ var sets = sync.OnceValue(func() map[storage.Dialect]*set {
 })
 
 func load(d storage.Dialect) (*set, error) {
-	found, err := migrate.EmbedFileSystemMigrationSource{FileSystem: files, Root: string(d)}.FindMigrations()
+	found, err := migrate.EmbedFileSystemMigrationSource{FileSystem: embedded, Root: string(d)}.FindMigrations()
 	if err != nil {
 		return nil, err
 	}
 	s := &set{dialect: d, migrations: found}
 	for _, m := range found {
-		content, err := files.ReadFile(path.Join(string(d), m.Id))
+		content, err := embedded.ReadFile(path.Join(string(d), m.Id))
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,140 @@
+package migrations
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	migrate "github.com/rubenv/sql-migrate"
+
+	"github.com/safebox/safebox/storage"
+)
+
+// Invariant 4 needs it: our files make, name by name, what Alembic makes.
+func TestRevisionsMakeTheSchemaOfAlembic(t *testing.T) {
+	for _, revision := range []string{"20260220_0001", "20260310_0002", "20260416_0003"} {
+		t.Run(revision, func(t *testing.T) {
+			onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
+				ours, theirs := open(), place(t, d)()
+				alembic(t, theirs, d, revision)
+				r, err := Upgrade(context.Background(), ours, options(d), revision)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r.To != revision || r.Head {
+					t.Errorf("report %+v", r)
+				}
+				if diff := cmp.Diff(describe(t, theirs, d), describe(t, ours, d)); diff != "" {
+					t.Errorf("the schema differs from Alembic's (-Alembic +ours):\n%s", diff)
+				}
+				if got := one(t, ours, "SELECT version_num FROM alembic_version"); got != revision {
+					t.Errorf("alembic_version says %s", got)
+				}
+			})
+		})
+	}
+}
+
+func TestShapesDescribeWhatTheFilesMake(t *testing.T) {
+	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
+		db := open()
+		for _, r := range Revisions(d) {
+			if _, err := Upgrade(context.Background(), db, options(d), "+1"); err != nil {
+				t.Fatal(err)
+			}
+			c, err := readCatalogue(context.Background(), db, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := c.differences(d, r.ID); len(found) > 0 {
+				t.Errorf("%s: %v", r.ID, found)
+			}
+			if id, _ := sets()[d].best(c); id != r.ID {
+				t.Errorf("the best match of %s is %s", r.ID, id)
+			}
+		}
+	})
+}
+
+func TestUpDownUpGivesTheSameSchema(t *testing.T) {
+	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
+		ctx, db := context.Background(), open()
+		if _, err := Prepare(ctx, db, options(d)); err != nil {
+			t.Fatal(err)
+		}
+		full := describe(t, db, d)
+		source := sets()[d].source(time.Now())
+		for _, r := range []string{"20260416_0003", "20260310_0002", "20260220_0001", ""} {
+			if _, err := (migrate.MigrationSet{}).ExecMaxContext(ctx, db, engine(d), source, migrate.Down, 1); err != nil {
+				t.Fatal(err)
+			}
+			state, err := Current(ctx, db, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if state.Revision != r || state.Alembic != r || state.Problem != "" {
+				t.Errorf("one step down to %q: %+v", r, state)
+			}
+		}
+		exec(t, db, "DROP TABLE alembic_version")
+		if left := describe(t, db, d); len(left) > 0 {
+			t.Errorf("the way down leaves %q", left)
+		}
+		if _, err := Prepare(ctx, db, options(d)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(full, describe(t, db, d)); diff != "" {
+			t.Errorf("the second way up differs:\n%s", diff)
+		}
+	})
+}
+
+func TestRevisionsAreTheSameOnBothDialects(t *testing.T) {
+	pg, lite := Revisions(storage.PostgreSQL), Revisions(storage.SQLite)
+	if diff := cmp.Diff(ids(pg), ids(lite)); diff != "" {
+		t.Error(diff)
+	}
+	if got := pg[len(pg)-1].ID; got != Latest() {
+		t.Errorf("the newest revision is %s, Latest says %s", got, Latest())
+	}
+	for i, r := range pg {
+		if r.File != lite[i].File || r.File != r.ID+"_"+r.Name+".sql" || len(r.SHA256) != 64 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if Revisions("oracle") != nil {
+		t.Error("an unknown dialect has revisions")
+	}
+}
+
+func TestDigestChangesWithEverythingItCovers(t *testing.T) {
+	base := Digest(storage.SQLite, Seed{}, nil)
+	if len(base) != 64 || strings.Trim(base, "0123456789abcdef") != "" {
+		t.Fatalf("digest %q", base)
+	}
+	rate := 2.5
+	other := map[string]string{
+		"dialect":   Digest(storage.PostgreSQL, Seed{}, nil),
+		"supported": Digest(storage.SQLite, Seed{}, []string{"SAT"}),
+		"seed":      Digest(storage.SQLite, Seed{Source: "x", Currencies: []Currency{{Code: "SAT"}}}, nil),
+		"rate":      Digest(storage.SQLite, Seed{Source: "x", Currencies: []Currency{{Code: "SAT", Rate: &rate}}}, nil),
+	}
+	seen := map[string]string{base: "base"}
+	for what, digest := range other {
+		if twin, twice := seen[digest]; twice {
+			t.Errorf("%s and %s have one digest", what, twin)
+		}
+		seen[digest] = what
+	}
+	builtIn, err := LoadSeed("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reversed := []string{"INR", "JPY", "GBP", "EUR", "USD", "CAD", "SAT"}
+	if Digest(storage.SQLite, builtIn, reversed) != base {
+		t.Error("the built-in seed and the default currencies in another order change the digest")
+	}
+}
