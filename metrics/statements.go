@@ -9,7 +9,7 @@ import (
 )
 
 // plumbing are the statements that backends send without a file of their own.
-var plumbing = []string{"begin", "commit", "rollback"}
+var plumbing = []string{"begin", "commit", "rollback", "savepoint", "copy", "ping"}
 
 // statementBuckets run from a probe of a primary key in memory to a statement that waits for a lock until its timeout.
 var statementBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30}
