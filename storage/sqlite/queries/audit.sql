@@ -1,0 +1,69 @@
+-- name: audit_begin
+BEGIN
+
+-- name: audit_end
+ROLLBACK
+
+-- name: audit_log
+SELECT count(*), count(*) FILTER (WHERE l.position > coalesce(c.position, 0))
+FROM event_log l LEFT JOIN event_cursor c ON c.topic = l.topic AND c.consumer_group = ?2 AND c.partition = l.partition
+WHERE l.topic = ?1
+
+-- name: audit_outcomes
+SELECT outcome, coalesce(reason, ''), count(*) FROM ledger_entry WHERE leg = 0 GROUP BY 1, 2
+
+-- name: audit_sums
+SELECT count(*), coalesce(sum(amount) FILTER (WHERE amount > 0), 0),
+    coalesce(-sum(amount) FILTER (WHERE amount < 0), 0), coalesce(sum(fee), 0)
+FROM ledger_entry
+
+-- name: audit_wallets
+SELECT count(*), coalesce(sum(balance), 0), coalesce(sum(opening_balance), 0) FROM registeredsafebox
+
+-- name: audit_log_against_journal
+-- Every log row at or below its cursor has a leg-0 entry or is parked, and not both; above it, neither.
+SELECT CASE WHEN l.position > coalesce(c.position, 0) THEN 'processed_beyond_cursor'
+            WHEN e.position IS NULL THEN 'event_lost' ELSE 'parked_and_processed' END,
+    l.subject, 'event ' || l.id || ' of ' || l.source || ' at partition ' || l.partition || ', position ' || l.position
+FROM event_log l
+LEFT JOIN event_cursor c ON c.topic = l.topic AND c.consumer_group = ?2 AND c.partition = l.partition
+LEFT JOIN ledger_entry e ON e.partition = l.partition AND e.position = l.position AND e.leg = 0
+LEFT JOIN parked_event p ON p.topic = l.topic AND p.consumer_group = ?2 AND p.partition = l.partition AND p.position = l.position
+WHERE l.topic = ?1 AND CASE WHEN l.position > coalesce(c.position, 0)
+    THEN e.position IS NOT NULL OR p.position IS NOT NULL
+    ELSE (e.position IS NULL) = (p.position IS NULL) END
+ORDER BY l.partition, l.position LIMIT ?3
+
+-- name: audit_journal_against_log
+SELECT 'entry_without_event', e.subject,
+    'leg ' || e.leg || ' at partition ' || e.partition || ', position ' || e.position
+FROM ledger_entry e
+WHERE NOT EXISTS (SELECT 1 FROM event_log l WHERE l.topic = ?1 AND l.partition = e.partition AND l.position = e.position)
+    OR (e.leg > 0 AND NOT EXISTS (SELECT 1 FROM ledger_entry z WHERE z.partition = e.partition AND z.position = e.position AND z.leg = 0))
+ORDER BY e.partition, e.position, e.leg LIMIT ?2
+
+-- name: audit_chains
+SELECT CASE WHEN npub IS NULL THEN 'entry_without_wallet' WHEN seq <> n THEN 'entry_number' ELSE 'entry_balance' END,
+    subject,
+    'entry ' || seq || ' (expected number ' || n || '): balance ' || balance || ', expected ' || before + amount - fee
+FROM (
+    SELECT e.subject, e.seq, e.amount, e.fee, e.balance, w.npub,
+        row_number() OVER (PARTITION BY e.subject ORDER BY e.seq) AS n,
+        lag(e.balance, 1, coalesce(w.opening_balance, 0)) OVER (PARTITION BY e.subject ORDER BY e.seq) AS before
+    FROM ledger_entry e LEFT JOIN registeredsafebox w ON w.npub = e.subject
+    WHERE e.seq IS NOT NULL
+) chain
+WHERE npub IS NULL OR seq <> n OR balance <> before + amount - fee
+ORDER BY subject, seq LIMIT ?1
+
+-- name: audit_balances
+SELECT CASE WHEN w.balance <> w.opening_balance + coalesce(s.total, 0) THEN 'wallet_balance' ELSE 'wallet_entry_count' END,
+    w.npub,
+    'balance ' || w.balance || ', its entries make ' || w.opening_balance + coalesce(s.total, 0) ||
+    '; counts ' || w.entry_count || ' entries, has ' || coalesce(s.n, 0)
+FROM registeredsafebox w
+LEFT JOIN (
+    SELECT subject, sum(amount - fee) AS total, count(*) AS n FROM ledger_entry WHERE seq IS NOT NULL GROUP BY subject
+) s ON s.subject = w.npub
+WHERE w.balance <> w.opening_balance + coalesce(s.total, 0) OR w.entry_count <> coalesce(s.n, 0)
+ORDER BY w.npub LIMIT ?1

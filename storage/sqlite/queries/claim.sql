@@ -1,0 +1,45 @@
+-- name: begin_batch
+BEGIN IMMEDIATE
+
+-- name: commit_batch
+COMMIT
+
+-- name: rollback_batch
+ROLLBACK
+
+-- name: join_group
+INSERT INTO event_cursor (topic, consumer_group, partition, position)
+SELECT ?1, ?2, p.value, 0 FROM json_each(?3) AS p WHERE true
+ON CONFLICT DO NOTHING
+
+-- name: cursors
+SELECT partition, position FROM event_cursor WHERE topic = ?1 AND consumer_group = ?2
+
+-- name: claim
+SELECT position FROM event_cursor WHERE topic = ?1 AND consumer_group = ?2 AND partition = ?3
+
+-- name: read_batch
+SELECT topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at
+FROM event_log WHERE topic = ?1 AND partition = ?2 AND position > ?3 ORDER BY position LIMIT ?4
+
+-- name: blocked_subjects
+SELECT DISTINCT subject FROM parked_event WHERE topic = ?1 AND consumer_group = ?2 AND partition = ?3
+
+-- name: claim_parked
+SELECT l.topic, l.partition, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
+FROM parked_event p JOIN event_log l USING (topic, partition, position)
+WHERE p.topic = ?1 AND p.consumer_group = ?2 AND p.partition = ?3 AND p.subject = ?4
+ORDER BY l.position
+
+-- name: move_cursor
+UPDATE event_cursor SET position = ?4 WHERE topic = ?1 AND consumer_group = ?2 AND partition = ?3
+
+-- name: unpark_events
+DELETE FROM parked_event
+WHERE topic = ?1 AND consumer_group = ?2 AND partition = ?3 AND subject = ?4 AND position <= ?5
+
+-- name: park_events
+INSERT INTO parked_event (topic, consumer_group, partition, position, subject, error, attempts, parked_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (topic, consumer_group, partition, position)
+DO UPDATE SET error = excluded.error, attempts = parked_event.attempts + excluded.attempts

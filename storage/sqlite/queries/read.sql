@@ -1,0 +1,50 @@
+-- name: wallet_by_key
+-- The npub wins over the handle, the handle over the custom handle.
+SELECT npub, handle, custom_handle, owner, home_relay, currency_code, balance, opening_balance, entry_count
+FROM registeredsafebox WHERE npub = ?1 OR handle = ?1 OR custom_handle = ?1
+ORDER BY npub = ?1 DESC, handle = ?1 DESC LIMIT 1
+
+-- name: wallets
+SELECT npub, handle, custom_handle, owner, home_relay, currency_code, balance, opening_balance, entry_count
+FROM registeredsafebox WHERE npub > ?1 ORDER BY npub LIMIT ?2
+
+-- name: entries
+SELECT partition, position, leg, subject, coalesce(seq, 0), type, outcome, coalesce(reason, ''), amount, fee, balance, at
+FROM ledger_entry WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3
+
+-- name: entries_without_seq
+SELECT partition, position, leg, subject, coalesce(seq, 0), type, outcome, coalesce(reason, ''), amount, fee, balance, at
+FROM ledger_entry WHERE subject = ?1 AND seq IS NULL ORDER BY partition, position LIMIT ?2
+
+-- name: entries_at
+SELECT partition, position, leg, subject, coalesce(seq, 0), type, outcome, coalesce(reason, ''), amount, fee, balance, at
+FROM ledger_entry WHERE partition = ?1 AND position = ?2 ORDER BY leg
+
+-- name: parked
+SELECT p.topic, p.consumer_group, p.partition, p.position, l.source, l.id, l.type, p.subject, p.error, p.attempts, p.parked_at
+FROM parked_event p JOIN event_log l USING (topic, partition, position)
+WHERE p.topic = ?1 AND p.consumer_group = ?2 AND (?3 = '' OR p.subject = ?3)
+ORDER BY p.partition, p.position LIMIT ?4
+
+-- name: parked_count
+SELECT count(*), count(DISTINCT subject) FROM parked_event WHERE topic = ?1 AND consumer_group = ?2
+
+-- name: oldest_pending
+SELECT min((
+    SELECT recorded_at FROM event_log l
+    WHERE l.topic = c.topic AND l.partition = c.partition AND l.position > c.position ORDER BY l.position LIMIT 1
+))
+FROM event_cursor c WHERE c.topic = ?1 AND c.consumer_group = ?2
+
+-- name: beat
+INSERT INTO safebox_replica (instance, version, since, seen_at, lanes, state, leader)
+VALUES (?1, ?2, strftime('%Y-%m-%dT%H:%M:%f000Z'), strftime('%Y-%m-%dT%H:%M:%f000Z'), ?3, ?4, ?5)
+ON CONFLICT (instance) DO UPDATE
+SET version = excluded.version, seen_at = excluded.seen_at, lanes = excluded.lanes, state = excluded.state, leader = excluded.leader
+
+-- name: leave
+DELETE FROM safebox_replica WHERE instance = ?1
+
+-- name: replicas
+SELECT instance, version, since, seen_at, lanes, state, leader
+FROM safebox_replica WHERE seen_at > strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', ?1) ORDER BY since, instance
