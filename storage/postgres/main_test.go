@@ -1,0 +1,9 @@
+package postgres
+
+import (
+	"testing"
+
+	"github.com/safebox/safebox/storage/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
