@@ -149,7 +149,7 @@ func (s *set) source(at time.Time) migrate.MigrationSource {
 
 // apply runs the revisions after place from, up to place to, one at a time, and names those it ran.
 func (j *job) apply(ctx context.Context, from, to int) ([]string, error) {
-	var done []string
+	done := []string{}
 	for place := from + 1; place <= to; place++ {
 		r := j.set.revisions[place]
 		j.progress("migrating to " + r.ID)

@@ -69,9 +69,12 @@ type Violation struct {
 	IDs   []int64 `json:"ids"` // of the rows, in order
 }
 
-// GuardError says that values which must be unique are not. Nothing was changed.
+// GuardError says that values which must be unique are not. The rows are as they were.
 type GuardError struct {
 	Violations []Violation
+	// Revision that the schema was brought to before a duplicate arrived, which the search before the work had not
+	// found; "" when nothing was changed at all.
+	Revision string
 }
 
 // shown is how many violations, and how many row ids of each, an error lists; the rest it counts.
@@ -80,7 +83,11 @@ const shown = 50
 func (e *GuardError) Error() string {
 	var b strings.Builder
 	subject := count(len(e.Violations), "value that must be unique is", "values that must be unique are")
-	fmt.Fprintf(&b, "%s shared by several rows of %s; nothing was changed:", subject, guardedTable)
+	changed := "nothing was changed"
+	if e.Revision != "" {
+		changed = fmt.Sprintf("the schema is at %s, and no row was changed", e.Revision)
+	}
+	fmt.Fprintf(&b, "%s shared by several rows of %s; %s:", subject, guardedTable, changed)
 	for i, v := range e.Violations {
 		if i == shown {
 			fmt.Fprintf(&b, "\n  and %d more: `safebox guard --json` lists them all", len(e.Violations)-shown)
@@ -190,6 +197,28 @@ func mask(secret string) string {
 	return string(r[:2]) + "…" + string(r[len(r)-1:])
 }
 
+// foreseeGuards refuses, before anything is written, what would keep a guard from holding: duplicates, and an index of
+// someone else's that has the name of the guard's own.
+func (j *job) foreseeGuards(ctx context.Context, c catalogue) error {
+	found, err := violations(ctx, j.db, c)
+	if err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return &GuardError{Violations: found}
+	}
+	t := c[guardedTable]
+	for _, g := range guards {
+		if x, taken := t.indexes[g.indexName()]; taken && x.valid && !g.satisfied(t) {
+			return &PlanError{
+				Problem: fmt.Sprintf("the index %s exists but does not make %s unique", g.indexName(), g.name()),
+				Do:      "Rename or drop it, then start again: the right one is built in its place.",
+			}
+		}
+	}
+	return nil
+}
+
 // buildGuards makes the unique index of each guard that has none, and names those it made.
 func (j *job) buildGuards(ctx context.Context) ([]string, error) {
 	c, err := readCatalogue(ctx, j.db, j.Dialect)
@@ -201,12 +230,12 @@ func (j *job) buildGuards(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if len(found) > 0 {
-		return nil, &GuardError{found}
+		return nil, &GuardError{found, latest}
 	}
-	var made []string
+	made := []string{}
 	for _, g := range guards {
-		t, ok := c[guardedTable]
-		if !ok || g.satisfied(t) {
+		t := c[guardedTable]
+		if g.satisfied(t) {
 			continue
 		}
 		j.progress("building the unique index " + g.indexName())
@@ -220,19 +249,13 @@ func (j *job) buildGuards(ctx context.Context) ([]string, error) {
 }
 
 func (j *job) buildGuard(ctx context.Context, g guard, t table) error {
-	stale, taken := t.indexes[g.indexName()]
-	if taken && stale.valid {
-		return &PlanError{
-			Problem: fmt.Sprintf("the index %s exists but does not make %s unique", g.indexName(), g.name()),
-			Do:      "Rename or drop it, then start again: the right one is built in its place.",
-		}
-	}
+	_, stale := t.indexes[g.indexName()]
 	build := func(ctx context.Context) error {
 		_, err := j.db.ExecContext(ctx, g.create(j.Dialect))
 		return err
 	}
 	if j.Dialect == storage.PostgreSQL {
-		build = func(ctx context.Context) error { return j.buildConcurrently(ctx, g, taken) }
+		build = func(ctx context.Context) error { return j.buildConcurrently(ctx, g, stale) }
 	}
 	err := j.patiently(ctx, "build "+g.indexName(), build)
 	if err == nil {
@@ -240,7 +263,7 @@ func (j *job) buildGuard(ctx context.Context, g guard, t table) error {
 	}
 	// Someone else may have inserted a duplicate since the search: then that is what to tell.
 	if found, lookErr := duplicates(ctx, j.db, g); lookErr == nil && len(found) > 0 {
-		return &GuardError{found}
+		return &GuardError{found, latest}
 	}
 	return fmt.Errorf("build the unique index %s: %w", g.indexName(), err)
 }

@@ -152,11 +152,13 @@ func TestAnIndexOfTheGuardsNameThatIsNotUniqueIsRefusedNotDropped(t *testing.T) 
 		alembic(t, db, d, "20260416_0003")
 		exec(t, db, "DROP INDEX uq_registeredsafebox_handle")
 		exec(t, db, "CREATE INDEX uq_registeredsafebox_handle ON registeredsafebox (handle, balance)")
+		schema, rows := describe(t, db, d), contents(t, db, d)
 		_, err := Prepare(context.Background(), db, options(d))
 		var refusal *PlanError
 		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "uq_registeredsafebox_handle") {
 			t.Errorf("error %v", err)
 		}
+		unchanged(t, db, d, schema, rows)
 	})
 }
 
@@ -200,7 +202,7 @@ func TestADuplicateThatArrivesAfterTheSearchIsStillFound(t *testing.T) {
 		}
 		_, err := Prepare(context.Background(), db, o)
 		var bad *GuardError
-		if !errors.As(err, &bad) || len(bad.Violations) != 1 {
+		if !errors.As(err, &bad) || len(bad.Violations) != 1 || !strings.Contains(err.Error(), "the schema is at 20261123_0004") {
 			t.Fatalf("error %v", err)
 		}
 		c, err := readCatalogue(context.Background(), db, d)
@@ -218,7 +220,7 @@ func TestALongListOfViolationsIsCut(t *testing.T) {
 	for i := range all {
 		all[i] = Violation{Guard: "registeredsafebox.npub", Value: "x", Count: 100, IDs: make([]int64, 100)}
 	}
-	text := (&GuardError{all}).Error()
+	text := (&GuardError{Violations: all}).Error()
 	if !strings.Contains(text, "and 10 more") || !strings.Contains(text, "and 50 more") || strings.Count(text, "\n") > 55 {
 		t.Error(text)
 	}

@@ -86,7 +86,7 @@ func Upgrade(ctx context.Context, db *sql.DB, o Options, target string) (Report,
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{From: j.id(p.applied), To: j.id(p.applied), Adopted: p.adopted}
+	r := Report{From: j.id(p.applied), To: j.id(p.applied), Applied: []string{}, Indexes: []string{}}
 	if err := j.foresee(ctx, f, to); err != nil {
 		return r, err
 	}
@@ -102,12 +102,8 @@ func Upgrade(ctx context.Context, db *sql.DB, o Options, target string) (Report,
 // foresee refuses what can be known to fail before anything is written.
 func (j *job) foresee(ctx context.Context, f facts, to int) error {
 	j.progress("checking the guards")
-	found, err := violations(ctx, j.db, f.catalogue)
-	if err != nil {
+	if err := j.foreseeGuards(ctx, f.catalogue); err != nil {
 		return err
-	}
-	if len(found) > 0 {
-		return &GuardError{found}
 	}
 	if !j.isHead(to) {
 		return nil
@@ -123,7 +119,7 @@ func (j *job) carryOut(ctx context.Context, p plan, to int, r *Report) error {
 	if err := j.keepBooks(ctx, p); err != nil {
 		return err
 	}
-	if p.adopted != "" {
+	if r.Adopted = p.adopted; p.adopted != "" {
 		j.Logger.InfoContext(ctx, "adopted the database that Alembic made", "revision", p.adopted)
 	}
 	var err error
