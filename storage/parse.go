@@ -110,10 +110,12 @@ func parseServer(rest string) (*server, error) {
 		if s.user, err = url.PathUnescape(user); err != nil {
 			return nil, errors.New("the user has a % that two hexadecimal digits do not follow: write % as %25")
 		}
-		if s.password, err = url.PathUnescape(password); err != nil {
+		if password, err = url.PathUnescape(password); err != nil {
 			return nil, errors.New("the password has a % that two hexadecimal digits do not follow: write % as %25")
 		}
-		s.hasPassword = has
+		if has {
+			s.password = &password
+		}
 		rest = after
 	}
 	authority, path := rest, ""
@@ -127,7 +129,7 @@ func parseServer(rest string) (*server, error) {
 	s.hosts = hosts
 	database, query, _ := strings.Cut(path, "?")
 	s.database = strings.TrimPrefix(database, "/")
-	if strings.Contains(s.database, "/") || (s.user != "" || s.hasPassword) && strings.Contains(path, "@") {
+	if strings.Contains(s.database, "/") || (s.user != "" || s.password != nil) && strings.Contains(path, "@") {
 		return nil, errors.New("there is a / in the name of the database, or an @ after the host: write @ as %40 in a user, a password or an option, and / as %2F")
 	}
 	values, err := parseQuery(query)
@@ -137,7 +139,7 @@ func parseServer(rest string) (*server, error) {
 	if err := s.apply(values); err != nil {
 		return nil, err
 	}
-	if strings.Contains(s.user+s.password+s.database, "\x00") {
+	if strings.ContainsRune(s.user+s.database, 0) || s.password != nil && strings.ContainsRune(*s.password, 0) {
 		return nil, errors.New("it has a NUL character")
 	}
 	return s, nil

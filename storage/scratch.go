@@ -3,8 +3,6 @@ package storage
 import (
 	"context"
 	"fmt"
-	"net/url"
-	"strings"
 )
 
 // WithDatabase is the URL of another database on the same server. It must be a PostgreSQL URL.
@@ -21,31 +19,8 @@ func (u URL) Reveal() string {
 	if u.server == nil {
 		return u.String()
 	}
-	s := *u.server
-	s.options = map[string]string{}
-	for name, value := range u.server.options {
-		if name != "sslpassword" {
-			s.options[name] = value
-		}
-	}
-	user, password := s.user, s.password
-	s.user, s.hasPassword = "", false
-	text := s.String()
-	if user != "" || u.server.hasPassword {
-		info := escape(user)
-		if u.server.hasPassword {
-			info += ":" + escape(password)
-		}
-		text = strings.Replace(text, "://", "://"+info+"@", 1)
-	}
-	if value, ok := u.server.options["sslpassword"]; ok {
-		text += map[bool]string{true: "&", false: "?"}[strings.Contains(text, "?")] + "sslpassword=" + url.QueryEscape(value)
-	}
-	return text
+	return u.server.text(true)
 }
-
-// escape is percent-encoding in which a space is not a plus sign: user and password are not a form.
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // Scratcher creates a database of the given name on the server of a URL. Drop removes it, with whatever is connected.
 type Scratcher func(ctx context.Context, on URL, name string) (drop func(context.Context) error, err error)

@@ -28,7 +28,6 @@ var settings = map[string][]string{
 	"sslkey":               nil,
 	"sslmode":              {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"},
 	"sslnegotiation":       {"postgres", "direct"},
-	"sslpassword":          nil,
 	"sslrootcert":          nil,
 	"sslsni":               {"0", "1"},
 	"target_session_attrs": {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"},
@@ -57,7 +56,9 @@ func (s *server) apply(values url.Values) error {
 		case "user":
 			s.user = value
 		case "password":
-			s.password, s.hasPassword = value, true
+			s.password = &value
+		case "sslpassword":
+			s.sslPassword = &value
 		case "dbname", "database":
 			s.database = value
 		case "ssl": // asyncpg's name for sslmode
@@ -148,7 +149,7 @@ func (s *server) applyHosts(hosts, ports []string) error {
 }
 
 func knownSettings() []string {
-	names := []string{"host", "port", "user", "password", "dbname"}
+	names := []string{"host", "port", "user", "password", "dbname", "sslpassword"}
 	for name := range settings {
 		names = append(names, name)
 	}

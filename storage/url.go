@@ -3,9 +3,10 @@ package storage
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,14 +29,14 @@ type URL struct {
 	server *server
 }
 
-// server is how a PostgreSQL server is reached.
+// server is how a PostgreSQL server is reached. The secrets stand behind pointers of their own: fmt follows one, at most.
 type server struct {
 	hosts       []Host
 	user        string
-	password    string
-	hasPassword bool
+	password    *string // nil: none
+	sslPassword *string
 	database    string
-	options     map[string]string // by libpq's names; "host", "port", "user", "password" and "dbname" are never among them
+	options     map[string]string // by libpq's names; what has a field above is never among them
 }
 
 // Host is a server's address. Name "" stands for libpq's default; one that begins with "/" is the folder of a Unix socket.
@@ -80,10 +81,10 @@ func (u URL) User() string {
 
 // Password is the password, and whether the URL has one. Without one libpq's other sources hold (PGPASSWORD, .pgpass).
 func (u URL) Password() (password string, ok bool) {
-	if u.server == nil {
+	if u.server == nil || u.server.password == nil {
 		return "", false
 	}
-	return u.server.password, u.server.hasPassword
+	return *u.server.password, true
 }
 
 // Database is the name of the database; "" stands for libpq's default, the name of the user.
@@ -97,10 +98,12 @@ func (u URL) Database() string {
 // Settings are the connection options by libpq's names, without host, port, user, password and dbname.
 func (u URL) Settings() map[string]string {
 	out := map[string]string{}
-	if u.server != nil {
-		for k, v := range u.server.options {
-			out[k] = v
-		}
+	if u.server == nil {
+		return out
+	}
+	maps.Copy(out, u.server.options)
+	if u.server.sslPassword != nil {
+		out["sslpassword"] = *u.server.sslPassword
 	}
 	return out
 }
@@ -115,16 +118,23 @@ func (u URL) String() string {
 	case u.server == nil:
 		return ""
 	}
-	return u.server.String()
+	return u.server.text(false)
 }
 
-func (s *server) String() string {
+// text writes the URL, with its secrets or with a mask in the place of each.
+func (s *server) text(reveal bool) string {
+	secret := func(value string) string {
+		if reveal {
+			return escape(value)
+		}
+		return mask
+	}
 	var b strings.Builder
 	b.WriteString("postgresql://")
-	if s.user != "" || s.hasPassword {
-		b.WriteString(url.QueryEscape(s.user))
-		if s.hasPassword {
-			b.WriteString(":" + mask)
+	if s.user != "" || s.password != nil {
+		b.WriteString(escape(s.user))
+		if s.password != nil {
+			b.WriteString(":" + secret(*s.password))
 		}
 		b.WriteString("@")
 	}
@@ -132,33 +142,37 @@ func (s *server) String() string {
 		if i > 0 {
 			b.WriteString(",")
 		}
-		name := h.Name
-		switch {
-		case strings.HasPrefix(name, "/"):
-			name = url.QueryEscape(name)
-		case strings.Contains(name, ":"):
-			name = "[" + name + "]"
-		}
-		b.WriteString(name)
-		if h.Port != 0 {
-			b.WriteString(":" + strconv.Itoa(int(h.Port)))
-		}
+		b.WriteString(h.inURL())
 	}
 	b.WriteString("/" + s.database)
-	names := make([]string, 0, len(s.options))
-	for name := range s.options {
-		names = append(names, name)
+	options := make([]string, 0, len(s.options)+1)
+	for name, value := range s.options {
+		options = append(options, name+"="+escape(value))
 	}
-	sort.Strings(names)
-	for i, name := range names {
-		value := url.QueryEscape(s.options[name])
-		if name == "sslpassword" {
-			value = mask
-		}
-		b.WriteString(map[bool]string{true: "?", false: "&"}[i == 0] + name + "=" + value)
+	if s.sslPassword != nil {
+		options = append(options, "sslpassword="+secret(*s.sslPassword))
+	}
+	if len(options) > 0 {
+		slices.Sort(options)
+		b.WriteString("?" + strings.Join(options, "&"))
 	}
 	return b.String()
 }
+
+// inURL is the host as it stands in a URL: the folder of a Unix socket escaped, an IPv6 address in brackets.
+func (h Host) inURL() string {
+	text := escape(h.Name)
+	if !strings.HasPrefix(h.Name, "/") && strings.Contains(h.Name, ":") {
+		text = "[" + h.Name + "]"
+	}
+	if h.Port != 0 {
+		text += ":" + strconv.Itoa(int(h.Port))
+	}
+	return text
+}
+
+// escape is percent-encoding in which a space is no plus sign, as user and password need it.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // Format prints the masked URL whatever the verb.
 func (u URL) Format(f fmt.State, verb rune) {
