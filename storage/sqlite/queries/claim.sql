@@ -1,12 +1,3 @@
--- name: begin_batch
-BEGIN IMMEDIATE
-
--- name: commit_batch
-COMMIT
-
--- name: rollback_batch
-ROLLBACK
-
 -- name: join_group
 INSERT INTO event_cursor (topic, consumer_group, partition, position)
 SELECT ?1, ?2, p.value, 0 FROM json_each(?3) AS p WHERE true

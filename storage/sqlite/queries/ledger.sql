@@ -30,7 +30,7 @@ WHERE (requester_pubkey, flow, nonce) IN (SELECT value ->> 0, value ->> 1, value
 SELECT nonce FROM receiveofferbootstrap WHERE nonce IN (SELECT value FROM json_each(?1))
 
 -- name: load_rates
-SELECT currency_code, refresh_time FROM currencyrate WHERE currency_code IN (SELECT value FROM json_each(?1))
+SELECT currency_code, CAST(refresh_time AS TEXT) FROM currencyrate WHERE currency_code IN (SELECT value FROM json_each(?1))
 
 -- name: store_registered
 INSERT INTO registeredsafebox (handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner,

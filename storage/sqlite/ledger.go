@@ -1,0 +1,144 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// loader runs Load's statements until one fails.
+type loader struct {
+	ctx context.Context //nolint:containedctx // it lives for one call of Load
+	tx  *transaction
+	err error
+}
+
+// load runs a statement, unless the batch has no keys for it, and calls add after each row is scanned into dest.
+func (l *loader) load(keys int, q storage.Query, dest []any, add func(), args ...any) {
+	if keys == 0 || l.err != nil {
+		return
+	}
+	rows, err := l.tx.query(l.ctx, q, args...)
+	if err == nil {
+		err = rows.each(dest, func() error { add(); return nil })
+	}
+	l.err = err
+}
+
+// Load implements ledger.Tx: at most eight statements. The write lock is the lock on the wallets.
+func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
+	s := ledger.NewState()
+	l := loader{ctx: ctx, tx: b.tx}
+	var a ledger.Account
+	l.load(len(k.Npubs), qLoadWallets, []any{
+		&a.ID, &a.Npub, &a.Handle, &a.CustomHandle, &a.Owner, &a.HomeRelay, &a.OnboardCode, &a.AccessKey, &a.EmergencyCode,
+		&a.CurrencyCode, &a.Balance, &a.OpeningBalance, &a.EntryCount,
+	}, func() { s.AddAccount(a) }, array(k.Npubs))
+	var first, second, third string
+	l.load(len(k.Handles)+len(k.CustomHandles)+len(k.AccessKeys)+len(k.EmergencyCodes), qLoadOwners,
+		[]any{&first, &second, &third}, func() { addOwner(s, first, second, third) },
+		array(k.Handles), array(k.CustomHandles), array(k.AccessKeys), array(k.EmergencyCodes))
+	l.load(len(k.NWCSecrets), qLoadSecrets, []any{&first, &second}, func() { s.AddSecret(first, second) }, array(k.NWCSecrets))
+	var q ledger.Quote
+	l.load(len(k.Quotes), qLoadQuotes, []any{&q.ID, &q.Npub, &q.Handle, &q.Quote, &q.Amount, &q.Mint, &q.Paid},
+		func() { s.AddQuote(q) }, array(k.Quotes))
+	l.load(len(k.NWCEvents), qLoadNWCEvents, []any{&first}, func() { s.AddNWCEvent(first) }, array(k.NWCEvents))
+	var n ledger.Nonce
+	l.load(len(k.Nonces), qLoadNonces, []any{&n.RequesterPubkey, &n.Flow, &n.Nonce}, func() { s.AddNonce(n) }, nonceArray(k.Nonces))
+	l.load(len(k.Offers), qLoadOffers, []any{&first}, func() { s.AddOffer(first) }, array(k.Offers))
+	var refreshed moment
+	l.load(len(k.Currencies), qLoadRates, []any{&first, &refreshed},
+		func() { s.AddRate(ledger.Rate{Code: first, RefreshedAt: refreshed.Time}) }, array(k.Currencies))
+	return s, l.err
+}
+
+func addOwner(s *ledger.State, column, value, npub string) {
+	switch column {
+	case "handle":
+		s.AddHandle(value, npub)
+	case "custom_handle":
+		s.AddCustomHandle(value, npub)
+	case "access_key":
+		s.AddAccessKey(value, npub)
+	case "emergency_code":
+		s.AddEmergencyCode(value, npub)
+	}
+}
+
+func nonceArray(ns []ledger.Nonce) string {
+	rows := make([][3]string, len(ns))
+	for i, n := range ns {
+		rows[i] = [3]string{n.RequesterPubkey, n.Flow, n.Nonce}
+	}
+	return array(rows)
+}
+
+// Store implements ledger.Tx: at most thirteen statements, each run once a row. What frees a unique value comes before
+// what may take it.
+func (b *Batch) Store(ctx context.Context, c ledger.Changes) error {
+	tx := b.tx
+	for _, store := range []func() error{
+		func() error {
+			return many(ctx, tx, qStoreProfiled, c.Profiled, func(a *ledger.Account) []any {
+				return []any{a.ID, a.CustomHandle, a.Owner, a.HomeRelay, a.AccessKey, a.CurrencyCode}
+			})
+		},
+		func() error {
+			return many(ctx, tx, qStoreRegistered, c.Registered, func(a *ledger.Account) []any {
+				return []any{
+					a.Handle, a.CustomHandle, a.Npub, a.HomeRelay, a.OnboardCode, a.AccessKey, a.Balance, a.Owner,
+					a.EmergencyCode, a.CurrencyCode, a.EntryCount,
+				}
+			})
+		},
+		func() error {
+			return many(ctx, tx, qStoreMoved, c.Moved, func(a *ledger.Account) []any { return []any{a.ID, a.Balance, a.EntryCount} })
+		},
+		func() error {
+			return many(ctx, tx, qClearSecrets, c.Secrets, func(x ledger.Secret) []any { return []any{x.Npub} })
+		},
+		func() error {
+			return many(ctx, tx, qStoreSecrets, c.Secrets, func(x ledger.Secret) []any { return []any{x.Secret, x.Npub} })
+		},
+		func() error {
+			return many(ctx, tx, qStoreCreatedQuotes, c.Created, func(q *ledger.Quote) []any {
+				return []any{q.Handle, q.Quote, q.Amount, q.Mint, q.Paid, q.Npub}
+			})
+		},
+		func() error {
+			return many(ctx, tx, qStoreSettledQuotes, c.Settled, func(q *ledger.Quote) []any { return []any{q.ID} })
+		},
+		func() error {
+			return many(ctx, tx, qStoreNWCEvents, c.NWCEvents, func(id string) []any { return []any{id} })
+		},
+		func() error {
+			return many(ctx, tx, qStoreNonces, c.Nonces, func(n ledger.NonceUse) []any {
+				return []any{n.RequesterPubkey, n.Flow, n.Nonce.Nonce, n.RequesterTS, columnStamp(n.UsedAt)}
+			})
+		},
+		func() error {
+			return many(ctx, tx, qStoreOffers, c.Offers, func(o ledger.Offer) []any {
+				return []any{o.Nonce, o.Nauth, o.GrantKind, o.OfferKind, o.Host, o.Label, columnStamp(o.CreatedAt)}
+			})
+		},
+		func() error {
+			return many(ctx, tx, qStoreRates, c.Rates, func(r *ledger.Rate) []any {
+				return []any{r.Code, r.Rate, columnStamp(r.RefreshedAt)}
+			})
+		},
+		func() error {
+			return many(ctx, tx, qStoreEntries, c.Entries, func(e ledger.Entry) []any {
+				return []any{
+					b.partition, e.Position, e.Leg, e.Subject, e.Seq, e.Type, string(e.Outcome), e.Reason, e.Amount, e.Fee,
+					e.Balance, eventStamp(e.At),
+				}
+			})
+		},
+	} {
+		if err := store(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

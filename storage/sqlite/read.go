@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// collect runs a query on a reader and makes a value of each row.
+func collect[T any](ctx context.Context, db *DB, q storage.Query, value func(scan func(...any) error) (T, error), args ...any) ([]T, error) {
+	rows, err := db.query(ctx, q, args...)
+	if err != nil {
+		return nil, err
+	}
+	return collectRows(rows, value)
+}
+
+func collectRows[T any](rows *rows, value func(scan func(...any) error) (T, error)) (list []T, err error) {
+	for rows.Next() {
+		v, err := value(rows.Scan)
+		if err != nil {
+			rows.Close() //nolint:errcheck // the first error is the one that matters
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Close()
+}
+
+func scanWallet(scan func(...any) error) (w ledger.Wallet, err error) {
+	err = scan(&w.Npub, &w.Handle, &w.CustomHandle, &w.Owner, &w.HomeRelay, &w.CurrencyCode, &w.Balance, &w.OpeningBalance, &w.EntryCount)
+	return w, err
+}
+
+func scanEntry(scan func(...any) error) (e ledger.Entry, err error) {
+	var at moment
+	err = scan(&e.Partition, &e.Position, &e.Leg, &e.Subject, &e.Seq, &e.Type, &e.Outcome, &e.Reason, &e.Amount, &e.Fee, &e.Balance, &at)
+	e.At = at.Time
+	return e, err
+}
+
+func scanParked(scan func(...any) error) (p event.Parked, err error) {
+	var at moment
+	err = scan(&p.Topic, &p.Group, &p.Partition, &p.Position, &p.Source, &p.ID, &p.Type, &p.Subject, &p.Error, &p.Attempts, &at)
+	p.ParkedAt = at.Time
+	return p, err
+}
+
+func scanReplica(scan func(...any) error) (r storage.Replica, err error) {
+	var since, seen moment
+	err = scan(&r.Instance, &r.Version, &since, &seen, &r.Lanes, &r.State, &r.Leader)
+	r.Since, r.SeenAt = since.Time, seen.Time
+	return r, err
+}
+
+// Wallet implements storage.Reader.
+func (db *DB) Wallet(ctx context.Context, key string) (ledger.Wallet, error) {
+	found, err := collect(ctx, db, qWalletByKey, scanWallet, key)
+	if err != nil {
+		return ledger.Wallet{}, err
+	}
+	if len(found) == 0 {
+		return ledger.Wallet{}, event.ErrNotFound
+	}
+	return found[0], nil
+}
+
+// Wallets implements storage.Reader.
+func (db *DB) Wallets(ctx context.Context, after string, limit int) ([]ledger.Wallet, error) {
+	return collect(ctx, db, qWallets, scanWallet, after, limit)
+}
+
+// Entries implements storage.Reader.
+func (db *DB) Entries(ctx context.Context, subject string, afterSeq int64, limit int) ([]ledger.Entry, error) {
+	var list []ledger.Entry
+	if afterSeq == 0 {
+		first, err := collect(ctx, db, qEntriesWithoutSeq, scanEntry, subject, limit)
+		if err != nil {
+			return nil, err
+		}
+		list = first
+	}
+	numbered, err := collect(ctx, db, qEntries, scanEntry, subject, afterSeq, limit-len(list))
+	return append(list, numbered...), err
+}
+
+// Events implements storage.Reader.
+func (db *DB) Events(ctx context.Context, topic, source, id string) ([]event.Record, error) {
+	if source == "" {
+		return collect(ctx, db, qEventsByIDAnySource, scanRecord, topic, id)
+	}
+	return collect(ctx, db, qEventsByID, scanRecord, topic, source, id)
+}
+
+// EntriesAt implements storage.Reader.
+func (db *DB) EntriesAt(ctx context.Context, partition int, position int64) ([]ledger.Entry, error) {
+	return collect(ctx, db, qEntriesAt, scanEntry, partition, position)
+}
+
+// Parked implements storage.Reader.
+func (db *DB) Parked(ctx context.Context, topic, group, subject string, limit int) ([]event.Parked, error) {
+	return collect(ctx, db, qParked, scanParked, topic, group, subject, limit)
+}
+
+// ParkedCount implements storage.Reader.
+func (db *DB) ParkedCount(ctx context.Context, topic, group string) (events, subjects int64, err error) {
+	err = db.queryRow(ctx, qParkedCount, []any{topic, group}, &events, &subjects)
+	return events, subjects, err
+}
+
+// OldestPending implements storage.Reader.
+func (db *DB) OldestPending(ctx context.Context, topic, group string) (time.Time, error) {
+	var at moment
+	err := db.queryRow(ctx, qOldestPending, []any{topic, group}, &at)
+	return at.Time, err
+}
+
+// Beat implements storage.Membership.
+func (db *DB) Beat(ctx context.Context, r storage.Replica) error {
+	return db.writeOne(ctx, qBeat, r.Instance, r.Version, r.Lanes, r.State, r.Leader)
+}
+
+// Leave implements storage.Membership.
+func (db *DB) Leave(ctx context.Context, instance string) error {
+	return db.writeOne(ctx, qLeave, instance)
+}
+
+// Replicas implements storage.Membership.
+func (db *DB) Replicas(ctx context.Context, within time.Duration) ([]storage.Replica, error) {
+	return collect(ctx, db, qReplicas, scanReplica, fmt.Sprintf("-%f seconds", within.Seconds()))
+}
