@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/safebox/safebox/initlock"
+	"github.com/safebox/safebox/storage"
 )
 
 var (
@@ -27,7 +28,7 @@ type lease struct {
 
 // Read implements initlock.Lease.
 func (l *lease) Read(ctx context.Context) (initlock.Record, error) {
-	return readMarker(func(q query, dest ...any) error { return l.db.queryRowOn(ctx, l.stmts, q, nil, dest...) })
+	return readMarker(func(q storage.Query, dest ...any) error { return l.db.queryRowOn(ctx, l.stmts, q, nil, dest...) })
 }
 
 // Begin implements initlock.Lease.
@@ -42,7 +43,7 @@ func (l *lease) Begin(ctx context.Context, r initlock.Record) (epoch int64, err 
 	if _, err := l.db.execOn(ctx, here, qInitCreateMarker); err != nil {
 		return 0, err
 	}
-	if err := l.db.queryRowOn(ctx, here, qInitBegin, []any{r.Digest, r.Holder, now()}, &epoch); err != nil {
+	if err := l.db.queryRowOn(ctx, here, qInitBegin, []any{r.Digest, r.Holder, eventStamp(time.Now())}, &epoch); err != nil {
 		return 0, err
 	}
 	return epoch, wrapFor(ctx, stmtCommit, tx.Commit())
@@ -50,9 +51,9 @@ func (l *lease) Begin(ctx context.Context, r initlock.Record) (epoch int64, err 
 
 // Finish implements initlock.Lease.
 func (l *lease) Finish(ctx context.Context, r initlock.Record) error {
-	q, args := qInitReady, []any{r.Epoch, r.Revision, r.OldestCompatible, now()}
+	q, args := qInitReady, []any{r.Epoch, r.Revision, r.OldestCompatible, eventStamp(time.Now())}
 	if r.State == initlock.Failed {
-		q, args = qInitFailed, []any{r.Epoch, r.Error, r.Code, now()}
+		q, args = qInitFailed, []any{r.Epoch, r.Error, r.Code, eventStamp(time.Now())}
 	}
 	rows, err := l.db.execOn(ctx, l.stmts, q, args...)
 	if err == nil && rows == 0 {
@@ -69,5 +70,3 @@ func (l *lease) Activity(_ context.Context, text string) error { return l.file.t
 func (l *lease) Release(context.Context) error {
 	return errors.Join(l.stmts.close(), l.session.Close(), l.file.unlock())
 }
-
-func now() string { return time.Now().UTC().Format(markerTime) }

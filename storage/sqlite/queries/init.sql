@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS safebox_init (
     revision          TEXT    NOT NULL DEFAULT '',
     oldest_compatible TEXT    NOT NULL DEFAULT '',
     started_at        TEXT    NOT NULL,
-    finished_at       TEXT    NOT NULL DEFAULT '',
+    finished_at       TEXT,
     error             TEXT    NOT NULL DEFAULT '',
     code              INTEGER NOT NULL DEFAULT 0
 );
@@ -30,7 +30,7 @@ INSERT INTO safebox_init (id, state, epoch, digest, holder, started_at)
 VALUES (1, 'running', 1, ?1, ?2, ?3)
 ON CONFLICT (id) DO UPDATE SET
     state = 'running', epoch = safebox_init.epoch + 1, digest = ?1, holder = ?2, activity = '', started_at = ?3,
-    finished_at = '', error = '', code = 0
+    finished_at = NULL, error = '', code = 0
 RETURNING epoch;
 
 -- name: init_ready
