@@ -11,6 +11,7 @@ import (
 
 	"github.com/safebox/safebox/cmd/safebox/internal/demo"
 	"github.com/safebox/safebox/cmd/safebox/internal/publish"
+	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/worker/ledger"
 )
@@ -154,21 +155,29 @@ func (s *site) in(t *testing.T) *site {
 
 func TestKilledWorkersLoseNothingAndApplyNothingTwice(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
-		s := newSite(t, url, "SAFEBOX_BATCH=10") // small batches: many moments to die at
-		script := demo.NewScript(11, 3000)
+		s := newSite(t, url, "SAFEBOX_BATCH=5", "SAFEBOX_LANES=1") // many small batches: many moments to die at
+		script := demo.NewScript(11, 4000)
 		ps := s.workers(3)
 		s.publish(s.write("setup.jsonl", lines(script.Setup)))
 		s.idle()
-		publisher := s.start(nil, "event", "publish", s.write("activity.jsonl", lines(script.Activity)))
-		for i, done := range []int64{600, 1000, 1400, 1800} {
-			s.processed(done)
-			victim := ps[i%len(ps)]
+		atWork := 0
+		for part := range 4 {
+			from := len(script.Setup) + part*900 // some lines repeat others, so a part is a little less than 1,000 events
+			file := s.write("part.jsonl", lines(script.Activity[part*1000:(part+1)*1000]))
+			publisher := s.start(nil, "event", "publish", file)
+			if s.processed(int64(from)) > 0 {
+				atWork++
+			}
+			victim := ps[part%len(ps)]
 			victim.signal(syscall.SIGKILL)
 			victim.wait()
-			ps[i%len(ps)] = s.start(nil, "worker")
+			ps[part%len(ps)] = s.start(nil, "worker")
+			if code := publisher.wait(); code != 0 {
+				t.Fatalf("publisher: exit %d\n%s", code, publisher.log.text())
+			}
 		}
-		if code := publisher.wait(); code != 0 {
-			t.Fatalf("publisher: exit %d\n%s", code, publisher.log.text())
+		if atWork == 0 {
+			t.Error("no worker was killed while there was work: the test proves nothing")
 		}
 		s.idle()
 		s.holds(script.Tally)
@@ -217,33 +226,38 @@ func TestSecondSignalEndsAWorkerAtOnceAndLosesNothing(t *testing.T) {
 		s.ok("init")
 		p := s.workers(1)[0]
 
-		// Somebody else holds what the worker's batch needs, so that it cannot finish.
+		s.publish(s.write("setup.jsonl", lines(script.Setup[:2])))
+		s.idle()
+
+		// Somebody else holds what the worker needs, so that it cannot finish: on PostgreSQL the wallets, for which there
+		// is work; on SQLite the write lock, without which it cannot even take its heartbeat away.
 		db := s.sql()
 		conn, err := db.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		hold, release := "BEGIN; LOCK TABLE registeredsafebox IN ACCESS EXCLUSIVE MODE", "ROLLBACK"
-		s.publish(s.write("setup.jsonl", lines(script.Setup[:2])))
-		s.idle()
-		s.publish(s.write("more.jsonl", lines(script.Setup[2:4])))
-		if s.dialect() == "sqlite" {
+		hold, more := "BEGIN; LOCK TABLE registeredsafebox IN ACCESS EXCLUSIVE MODE", s.write("more.jsonl", lines(script.Setup[2:4]))
+		if s.dialect() == storage.SQLite {
 			hold = "BEGIN IMMEDIATE"
+			s.publish(more)
 		}
 		if _, err := conn.ExecContext(t.Context(), hold); err != nil {
 			t.Fatal(err)
+		}
+		if s.dialect() == storage.PostgreSQL {
+			s.publish(more)
 		}
 		p.signal(syscall.SIGTERM)
 		p.await("drain")
 		p.signal(syscall.SIGTERM)
 		code := p.wait()
-		if _, err := conn.ExecContext(t.Context(), release); err != nil {
+		if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
 			t.Fatal(err)
 		}
 		if err := conn.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if code != 143 && code != 0 { // 0: its batch was done before the lock was taken
+		if code != 128+int(syscall.SIGTERM) {
 			t.Errorf("exit %d\n%s", code, p.log.text())
 		}
 		s.ok("worker", "--until-idle")

@@ -205,8 +205,8 @@ func (p *process) wait() int {
 // await waits for a line of the log that has the text.
 func (p *process) await(text string) {
 	p.t.Helper()
-	if !p.log.await(text, limit) {
-		p.t.Fatalf("no %q in the log within %v:\n%s", text, limit, p.log.text())
+	if !p.log.await(text, limit, p.ended) {
+		p.t.Fatalf("no %q in the log of a process that ended or had %v:\n%s", text, limit, p.log.text())
 	}
 }
 
@@ -233,7 +233,7 @@ func (j *journal) text() string {
 	return j.buf.String()
 }
 
-func (j *journal) await(text string, within time.Duration) bool {
+func (j *journal) await(text string, within time.Duration, ended <-chan struct{}) bool {
 	end := time.After(within)
 	for {
 		j.mu.Lock()
@@ -244,6 +244,8 @@ func (j *journal) await(text string, within time.Duration) bool {
 		}
 		select {
 		case <-changed:
+		case <-ended:
+			return strings.Contains(j.text(), text)
 		case <-end:
 			return false
 		}
@@ -267,7 +269,7 @@ func eventually(t *testing.T, what string, yes func() (bool, string)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(3 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		ok, state := yes()
@@ -293,15 +295,17 @@ func (s *site) idle() {
 	})
 }
 
-// processed waits until at least n events are processed.
-func (s *site) processed(n int64) {
+// processed waits until at least n events are processed, and tells how many are not at that moment.
+func (s *site) processed(n int64) (waiting int64) {
 	s.t.Helper()
 	db := s.sql()
 	defer db.Close() //nolint:errcheck // only a connection
 	eventually(s.t, fmt.Sprintf("%d events are processed", n), func() (bool, string) {
-		_, processed, err := progress(s.t.Context(), db)
+		appended, processed, err := progress(s.t.Context(), db)
+		waiting = appended - processed
 		return err == nil && processed >= n, fmt.Sprintf("%d processed, %v", processed, err)
 	})
+	return waiting
 }
 
 func progress(ctx context.Context, db *sql.DB) (appended, processed int64, err error) {
