@@ -15,6 +15,9 @@ CREATE TABLE event_log (
     CONSTRAINT event_log_identity UNIQUE (topic, source, id)
 );
 
+-- Finds the registration that a transfer may have to wait for; one entry a wallet.
+CREATE INDEX event_log_registration ON event_log (subject) WHERE type = 'safebox.wallet.registered.v1';
+
 -- One row a partition, updated once a batch: half of each page is kept free, so that every update stays on its page.
 CREATE TABLE event_cursor (
     topic          text    NOT NULL,

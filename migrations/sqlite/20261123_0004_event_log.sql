@@ -16,6 +16,9 @@ CREATE TABLE event_log (
     UNIQUE (topic, source, id)
 ) WITHOUT ROWID;
 
+-- Finds the registration that a transfer may have to wait for; one entry a wallet.
+CREATE INDEX event_log_registration ON event_log (subject) WHERE type = 'safebox.wallet.registered.v1';
+
 CREATE TABLE event_cursor (
     topic          TEXT    NOT NULL,
     consumer_group TEXT    NOT NULL,

@@ -17,17 +17,31 @@ type loadStep struct {
 	scan  func(pgx.Rows) error
 }
 
-// Load implements ledger.Tx: at most eight statements in one round trip.
+// Load implements ledger.Tx: at most eight statements in one round trip, and a second one where a payee is unknown.
 func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
 	s := ledger.NewState()
-	steps := loadSteps(k, s)
-	if len(steps) == 0 {
+	if err := b.load(ctx, loadSteps(k, s)); err != nil {
+		return nil, err
+	}
+	missing := s.Missing(k.Payees)
+	if len(missing) == 0 {
 		return s, nil
+	}
+	var npub string
+	var recorded time.Time
+	return s, b.load(ctx, []loadStep{{qLoadAwaited, []any{b.topic, b.group, missing}, func(rows pgx.Rows) error {
+		return each(rows, func() { s.AddAwaited(npub, recorded) }, &npub, &recorded)
+	}}})
+}
+
+func (b *Batch) load(ctx context.Context, steps []loadStep) error {
+	if len(steps) == 0 {
+		return nil
 	}
 	for _, step := range steps {
 		b.queue(step.query, step.args...)
 	}
-	err := b.send(ctx, func(results pgx.BatchResults) error {
+	return b.send(ctx, func(results pgx.BatchResults) error {
 		for _, step := range steps {
 			rows, _ := results.Query() //nolint:errcheck // the scan returns the error of the query
 			if err := step.scan(rows); err != nil {
@@ -36,7 +50,6 @@ func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) 
 		}
 		return nil
 	})
-	return s, err
 }
 
 func loadSteps(k ledger.Keys, s *ledger.State) (steps []loadStep) {

@@ -24,6 +24,7 @@ var (
 	qParkEvents      = queries.Get("park_events")
 
 	qLoadWallets        = queries.Get("load_wallets")
+	qLoadAwaited        = queries.Get("load_awaited")
 	qLoadOwners         = queries.Get("load_owners")
 	qLoadSecrets        = queries.Get("load_secrets")
 	qLoadQuotes         = queries.Get("load_quotes")

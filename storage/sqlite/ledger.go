@@ -26,7 +26,7 @@ func (l *loader) load(keys int, q storage.Query, dest []any, add func(), args ..
 	l.err = err
 }
 
-// Load implements ledger.Tx: at most eight statements. The write lock is the lock on the wallets.
+// Load implements ledger.Tx: at most nine statements. The write lock is the lock on the wallets.
 func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
 	s := ledger.NewState()
 	l := loader{ctx: ctx, tx: b.tx}
@@ -50,6 +50,10 @@ func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) 
 	var refreshed moment
 	l.load(len(k.Currencies), qLoadRates, []any{&first, &refreshed},
 		func() { s.AddRate(ledger.Rate{Code: first, RefreshedAt: refreshed.Time}) }, array(k.Currencies))
+	missing := s.Missing(k.Payees)
+	var recorded moment
+	l.load(len(missing), qLoadAwaited, []any{&first, &recorded}, func() { s.AddAwaited(first, recorded.Time) },
+		b.topic, b.group, array(missing))
 	return s, l.err
 }
 

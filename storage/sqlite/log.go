@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/safebox/safebox/storage"
@@ -32,22 +34,18 @@ func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([
 
 func appendTo(ctx context.Context, tx *transaction, topic string, events []event.Event) ([]event.Receipt, error) {
 	receipts := make([]event.Receipt, len(events))
-	now := eventStamp(time.Now())
-	next := map[int]int64{} // partition → the position of its next event
+	next, now, err := heads(ctx, tx, topic, events)
+	if err != nil {
+		return nil, err
+	}
 	for i, e := range events {
 		p := event.Partition(e.Subject)
-		if _, known := next[p]; !known {
-			var head int64
-			if err := tx.queryRow(ctx, qHead, []any{topic, p}, &head); err != nil {
-				return nil, err
-			}
-			next[p] = head + 1
-		}
 		data, metadata, err := storage.EncodeRecord(e)
 		if err != nil {
 			return nil, err
 		}
-		added, err := tx.exec(ctx, qAppendEvent, topic, p, next[p], e.Source, e.ID, e.Type, e.Subject, eventStamp(e.Time), data, metadata, now)
+		added, err := tx.exec(ctx, qAppendEvent, topic, p, next[p], e.Source, e.ID, e.Type, e.Subject, eventStamp(e.Time), data, metadata,
+			eventStamp(now.Add(time.Duration(i+1)*time.Microsecond)))
 		if err != nil {
 			return nil, err
 		}
@@ -67,6 +65,29 @@ func appendTo(ctx context.Context, tx *transaction, topic string, events []event
 		receipts[i] = r
 	}
 	return receipts, nil
+}
+
+// heads finds the position of the next event of each partition, and the time of recording: never before what these
+// partitions hold already, so that the times grow inside each, whatever the clock does.
+func heads(ctx context.Context, tx *transaction, topic string, events []event.Event) (next map[int]int64, now time.Time, err error) {
+	next, now = map[int]int64{}, time.Now()
+	for _, e := range events {
+		p := event.Partition(e.Subject)
+		if _, known := next[p]; known {
+			continue
+		}
+		var position int64
+		var recorded moment
+		err := tx.queryRow(ctx, qHead, []any{topic, p}, &position, &recorded)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, now, err
+		}
+		next[p] = position + 1
+		if recorded.After(now) {
+			now = recorded.Time
+		}
+	}
+	return next, now, nil
 }
 
 // array gives a list as the JSON that json_each takes apart.

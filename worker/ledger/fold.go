@@ -47,6 +47,22 @@ type RangeError struct {
 
 func (e *RangeError) Error() string { return fmt.Sprintf("wallet %s: %s", e.Subject, e.Detail) }
 
+// AwaitError says that a transfer has to wait for the registration of its payee, which stands before it in the log, in
+// another partition, and is not processed yet. To reject the transfer would contradict what both senders were told.
+//
+// Such waits never form a circle: a wait goes to an earlier time of recording, and those grow inside a partition.
+type AwaitError struct{ Payee string }
+
+func (e *AwaitError) Error() string {
+	return fmt.Sprintf("the registration of the payee %s is not processed yet", e.Payee)
+}
+
+// Transient says that the same transfer will go through later.
+func (e *AwaitError) Transient() bool { return true }
+
+// Reason names the wait where retries are counted by reason.
+func (e *AwaitError) Reason() string { return "payee" }
+
 // effect is what an applied command does to the wallets' money: decided first, written to the journal afterwards.
 type effect struct {
 	amount, fee int64    // leg 0: amount is signed
@@ -144,8 +160,7 @@ func (s *State) apply(c Command) (effect, Reason, error) {
 		eff, reason := debit(a, p)
 		return eff, reason, nil
 	case event.FundsTransferred:
-		eff, reason := s.transfer(a, p)
-		return eff, reason, nil
+		return s.transfer(c, a, p)
 	default:
 		return effect{}, "", fmt.Errorf("no rule for an event of type %q with payload %T", c.Type, c.Payload)
 	}

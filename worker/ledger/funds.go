@@ -18,21 +18,28 @@ func debit(a *Account, p event.FundsDebited) (effect, Reason) {
 	return effect{amount: -p.Amount, fee: p.Fee}, ""
 }
 
-func (s *State) transfer(a *Account, p event.FundsTransferred) (effect, Reason) {
+func (s *State) transfer(c Command, a *Account, p event.FundsTransferred) (effect, Reason, error) {
 	payee := s.accounts[p.To]
+	reason := Reason("")
 	switch {
 	case payee == nil:
-		return effect{}, UnknownPayee
+		if at, awaited := s.awaited[p.To]; awaited && at.Before(c.RecordedAt) {
+			return effect{}, "", &AwaitError{p.To}
+		}
+		reason = UnknownPayee
 	case !a.covers(p.Amount, p.Fee):
-		return effect{}, InsufficientFunds
+		reason = InsufficientFunds
 	case payee == a:
-		return effect{}, SelfTransfer
+		reason = SelfTransfer
 	case p.Amount > event.MaxAmount-payee.Balance:
-		return effect{}, BalanceOverflow
+		reason = BalanceOverflow
+	}
+	if reason != "" {
+		return effect{}, reason, nil
 	}
 	a.Balance -= p.Amount + p.Fee
 	payee.Balance += p.Amount
-	return effect{amount: -p.Amount, fee: p.Fee, payee: payee}, ""
+	return effect{amount: -p.Amount, fee: p.Fee, payee: payee}, "", nil
 }
 
 // covers tells whether the balance is enough; amount and fee are at most 2^53 − 1 each, so their sum does not overflow.

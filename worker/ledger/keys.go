@@ -18,6 +18,7 @@ type Nonce struct{ RequesterPubkey, Flow, Nonce string }
 // Keys are what a batch may touch: sorted and without repeats, so that every lane locks rows in the same order.
 type Keys struct {
 	Npubs          []string // wallets to lock: subjects and payees
+	Payees         []string // those among them that must exist for a transfer
 	Handles        []string
 	CustomHandles  []string
 	AccessKeys     []string // secret
@@ -37,7 +38,7 @@ func KeysOf(commands []Command) Keys {
 		k.add(c)
 	}
 	for _, s := range []*[]string{
-		&k.Npubs, &k.Handles, &k.CustomHandles, &k.AccessKeys, &k.EmergencyCodes, &k.NWCSecrets, &k.Quotes,
+		&k.Npubs, &k.Payees, &k.Handles, &k.CustomHandles, &k.AccessKeys, &k.EmergencyCodes, &k.NWCSecrets, &k.Quotes,
 		&k.NWCEvents, &k.Offers, &k.Currencies,
 	} {
 		slices.Sort(*s)
@@ -71,7 +72,7 @@ func (k *Keys) add(c Command) {
 	case event.WalletNWCRotated:
 		k.NWCSecrets = append(k.NWCSecrets, p.NWCSecret)
 	case event.FundsTransferred:
-		k.Npubs = append(k.Npubs, p.To)
+		k.Npubs, k.Payees = append(k.Npubs, p.To), append(k.Payees, p.To)
 	case event.QuoteCreated:
 		k.Quotes = append(k.Quotes, p.Quote)
 	case event.QuotePaid:

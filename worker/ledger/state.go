@@ -90,6 +90,7 @@ type State struct {
 	nonces         map[Nonce]bool
 	offers         map[string]bool
 	rates          map[string]*Rate
+	awaited        map[string]time.Time // payees whose registration is in the log and not processed → when it was recorded
 
 	changes Changes
 	rotated map[string]string // npub → its new secret
@@ -102,7 +103,7 @@ func NewState() *State {
 		accounts: map[string]*Account{}, handles: map[string]string{}, customHandles: map[string]string{},
 		accessKeys: map[string]string{}, emergencyCodes: map[string]string{}, secrets: map[string]string{},
 		quotes: map[string][]*Quote{}, nwcEvents: map[string]bool{}, nonces: map[Nonce]bool{}, offers: map[string]bool{},
-		rates: map[string]*Rate{}, rotated: map[string]string{}, quoted: map[string]bool{},
+		rates: map[string]*Rate{}, awaited: map[string]time.Time{}, rotated: map[string]string{}, quoted: map[string]bool{},
 	}
 }
 
@@ -153,3 +154,17 @@ func (s *State) AddOffer(nonce string) { s.offers[nonce] = true }
 
 // AddRate adds a currency that the database has.
 func (s *State) AddRate(r Rate) { s.rates[r.Code] = &r }
+
+// Missing are those of the npubs for which no account was added.
+func (s *State) Missing(npubs []string) (missing []string) {
+	for _, n := range npubs {
+		if s.accounts[n] == nil {
+			missing = append(missing, n)
+		}
+	}
+	return missing
+}
+
+// AddAwaited says that the registration of a wallet that is not there was recorded in the log, and is not processed yet
+// as far as this transaction can see.
+func (s *State) AddAwaited(npub string, recordedAt time.Time) { s.awaited[npub] = recordedAt }

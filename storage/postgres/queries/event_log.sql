@@ -16,15 +16,20 @@ WITH input AS MATERIALIZED (
     SELECT i.*, row_number() OVER (PARTITION BY i.partition ORDER BY i.ord) AS n
     FROM input i WHERE NOT EXISTS (SELECT FROM known k WHERE k.ord = i.ord)
 ), head AS MATERIALIZED (
-    SELECT p.partition, coalesce((
-        SELECT l.position FROM event_log l WHERE l.topic = $1 AND l.partition = p.partition ORDER BY l.position DESC LIMIT 1
-    ), 0) AS position
-    FROM (SELECT DISTINCT partition FROM fresh) p
+    SELECT p.partition, coalesce(l.position, 0) AS position, l.recorded_at
+    FROM (SELECT DISTINCT partition FROM fresh) p LEFT JOIN LATERAL (
+        SELECT position, recorded_at FROM event_log
+        WHERE topic = $1 AND partition = p.partition ORDER BY position DESC LIMIT 1
+    ) l ON true
+), began AS MATERIALIZED (
+    -- Never before what these partitions hold already, so that the times of recording grow inside each, whatever the clock does.
+    SELECT greatest(clock_timestamp(), max(recorded_at)) AS at FROM head
 ), placed AS MATERIALIZED (
-    SELECT f.*, h.position + f.n AS position FROM fresh f JOIN head h USING (partition)
+    SELECT f.*, h.position + f.n AS position, b.at + f.ord * interval '1 microsecond' AS recorded_at
+    FROM fresh f JOIN head h USING (partition) CROSS JOIN began b
 ), added AS (
     INSERT INTO event_log (topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at)
-    SELECT $1, partition, position, source, id, type, subject, time, data, metadata, clock_timestamp()
+    SELECT $1, partition, position, source, id, type, subject, time, data, metadata, recorded_at
     FROM placed ORDER BY partition, position
 )
 SELECT ord, 'appended', partition, position FROM placed

@@ -4,6 +4,15 @@ SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_
     balance, opening_balance, entry_count
 FROM registeredsafebox WHERE npub = ANY ($1) ORDER BY npub FOR NO KEY UPDATE
 
+-- name: load_awaited
+-- Of payees that are no wallets: those whose registration is in the log and was not processed when this statement began,
+-- or has become visible since they were looked for.
+SELECT l.subject, min(l.recorded_at)
+FROM event_log l JOIN event_cursor c USING (topic, partition)
+WHERE l.type = 'safebox.wallet.registered.v1' AND l.subject = ANY ($3) AND l.topic = $1 AND c.consumer_group = $2
+    AND (l.position > c.position OR EXISTS (SELECT FROM registeredsafebox w WHERE w.npub = l.subject))
+GROUP BY l.subject
+
 -- name: load_owners
 SELECT 'handle', handle, npub FROM registeredsafebox WHERE handle = ANY ($1)
 UNION ALL

@@ -8,7 +8,7 @@ ON CONFLICT (topic, source, id) DO NOTHING
 SELECT partition, position, type = ?4 AND subject = ?5 AND data = ?6 FROM event_log WHERE topic = ?1 AND source = ?2 AND id = ?3
 
 -- name: head
-SELECT coalesce(max(position), 0) FROM event_log WHERE topic = ?1 AND partition = ?2
+SELECT position, recorded_at FROM event_log WHERE topic = ?1 AND partition = ?2 ORDER BY position DESC LIMIT 1
 
 -- name: heads
 SELECT p.value, (SELECT l.position FROM event_log l WHERE l.topic = ?1 AND l.partition = p.value ORDER BY l.position DESC LIMIT 1)

@@ -3,6 +3,14 @@ SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_
     balance, opening_balance, entry_count
 FROM registeredsafebox WHERE npub IN (SELECT value FROM json_each(?1))
 
+-- name: load_awaited
+-- Of payees that are no wallets: those whose registration is in the log and not processed.
+SELECT l.subject, min(l.recorded_at)
+FROM event_log l JOIN event_cursor c USING (topic, partition)
+WHERE l.type = 'safebox.wallet.registered.v1' AND l.subject IN (SELECT value FROM json_each(?3))
+    AND l.topic = ?1 AND c.consumer_group = ?2 AND l.position > c.position
+GROUP BY l.subject
+
 -- name: load_owners
 SELECT 'handle', handle, npub FROM registeredsafebox WHERE handle IN (SELECT value FROM json_each(?1))
 UNION ALL
