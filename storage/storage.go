@@ -139,6 +139,11 @@ func Open(ctx context.Context, o Options) (DB, error) {
 		sort.Strings(known)
 		return nil, fmt.Errorf("no storage backend for %q is built in (there are: %s)", o.URL.Dialect, strings.Join(known, ", "))
 	}
+	return b.open(ctx, o.WithDefaults())
+}
+
+// WithDefaults fills in what is zero.
+func (o Options) WithDefaults() Options {
 	if o.Policy == (Pool{}) {
 		o.Policy = DefaultPool
 	}
@@ -151,7 +156,7 @@ func Open(ctx context.Context, o Options) (DB, error) {
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
-	return b.open(ctx, o)
+	return o
 }
 
 // Statements lists the names of a dialect's statements: the values of the metric label.

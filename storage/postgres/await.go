@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -108,8 +107,8 @@ func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
 		return because("upgrade the server")
 	case errors.As(err, &pg):
 		return fatalState(pg.Code, c, because)
-	case refusedTLS(err):
-		return because("check sslmode and sslrootcert in DATABASE against what the server offers")
+	case disagrees(err):
+		return because("check that a PostgreSQL server listens there, and sslmode and sslrootcert in DATABASE against what it offers")
 	}
 	return nil
 }
@@ -132,18 +131,23 @@ func fatalState(code string, c *pgx.ConnConfig, because func(string) error) erro
 	return nil
 }
 
-// refusedTLS tells whether the two sides could not agree on an encrypted connection.
-func refusedTLS(err error) bool {
-	var (
-		verification *tls.CertificateVerificationError
-		authority    x509.UnknownAuthorityError
-		hostname     x509.HostnameError
-		invalid      x509.CertificateInvalidError
-		alert        tls.AlertError
-		header       tls.RecordHeaderError
-	)
-	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
-		errors.As(err, &invalid) || errors.As(err, &alert) || errors.As(err, &header)
+// disagrees tells whether a server answered and the two sides could not agree how to talk: on encryption, on a
+// certificate, on the way to log in. The driver has no type for most of these, so it is what no other explanation fits:
+// not the network's doing, and not a server that has another role at the moment.
+func disagrees(err error) bool {
+	var verification *tls.CertificateVerificationError
+	if errors.As(err, &verification) {
+		return true
+	}
+	for _, later := range []error{
+		context.Canceled, context.DeadlineExceeded,
+		pgconn.ErrReadOnlyConnection, pgconn.ErrReadWriteConnection, pgconn.ErrPrimaryConnection, pgconn.ErrStandbyConnection,
+	} {
+		if errors.Is(err, later) {
+			return false
+		}
+	}
+	return !brokenNetwork(err) && !pgconn.Timeout(err)
 }
 
 // connectReason is what went wrong, without pgx's repetition of user and database.

@@ -131,12 +131,16 @@ func classOfState(code string) storage.Class {
 
 // brokenConnection tells whether the connection, not the statement, failed.
 func brokenConnection(err error) bool {
-	var op net.Error
-	var number syscall.Errno
 	var connect *pgconn.ConnectError
+	return brokenNetwork(err) || errors.Is(err, pgconn.ErrConnClosed) || errors.As(err, &connect)
+}
+
+// brokenNetwork tells whether the network, or the system on the other end of it, let a connection down.
+func brokenNetwork(err error) bool {
+	var network net.Error
+	var number syscall.Errno
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, pgconn.ErrConnClosed) ||
-		errors.As(err, &op) || errors.As(err, &number) || errors.As(err, &connect)
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &network) || errors.As(err, &number)
 }
 
 // configError is an error of the configuration.

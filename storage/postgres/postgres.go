@@ -30,6 +30,7 @@ type DB struct {
 
 // Open connects to the server, trying again while none answers, until the policy's timeout has passed.
 func Open(ctx context.Context, o storage.Options) (*DB, error) {
+	o = o.WithDefaults()
 	if err := o.Policy.Validate(); err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ type DB struct {
 
 // Open opens the file, making it and its folder where they are missing, unless the options say that it must exist.
 func Open(ctx context.Context, o storage.Options) (*DB, error) {
+	o = o.WithDefaults()
 	if err := o.Policy.Validate(); err != nil {
 		return nil, err
 	}
