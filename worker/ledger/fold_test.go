@@ -75,9 +75,14 @@ func changesButTheJournal(t *testing.T, without, with ledger.Changes) {
 
 func TestEveryEventOfAWalletNeedsTheWallet(t *testing.T) {
 	for _, p := range []event.Payload{
-		event.WalletUpdated{}, event.WalletAccessKeyRotated{}, event.WalletNWCRotated{NWCSecret: "taken"},
-		event.FundsCredited{Amount: event.MaxAmount}, event.FundsDebited{Amount: 1}, event.FundsTransferred{To: "nobody", Amount: 1},
-		event.QuoteCreated{Quote: "taken"}, event.QuotePaid{Quote: "taken"},
+		event.WalletUpdated{},
+		event.WalletAccessKeyRotated{},
+		event.WalletNWCRotated{NWCSecret: "taken"},
+		event.FundsCredited{Amount: event.MaxAmount},
+		event.FundsDebited{Amount: 1},
+		event.FundsTransferred{To: "nobody", Amount: 1},
+		event.QuoteCreated{Quote: "taken"},
+		event.QuotePaid{Quote: "taken"},
 	} {
 		run(t, []foldCase{{
 			name: typeOf(p),

@@ -27,7 +27,7 @@ func TestKeysOfEachEvent(t *testing.T) {
 		{"a", event.WalletNWCRotated{NWCSecret: "s"}, ledger.Keys{Npubs: []string{"a"}, NWCSecrets: []string{"s"}}},
 		{"a", event.FundsCredited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
 		{"a", event.FundsDebited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
-		{"b", event.FundsTransferred{To: "a", Amount: 1}, ledger.Keys{Npubs: []string{"a", "b"}}},
+		{"b", event.FundsTransferred{To: "a", Amount: 1}, ledger.Keys{Npubs: []string{"a", "b"}, Payees: []string{"a"}}},
 		{"a", event.QuoteCreated{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
 		{"a", event.QuotePaid{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
 		{"a", event.NWCReceived{EventID: "e"}, ledger.Keys{Npubs: []string{"a"}, NWCEvents: []string{"e"}}},
@@ -61,7 +61,7 @@ func TestKeysAreSortedAndDistinct(t *testing.T) {
 	}
 	abc := []string{"a", "b", "c"}
 	want := ledger.Keys{
-		Npubs: abc, Handles: []string{"@a", "@b", "@c"}, CustomHandles: abc, AccessKeys: abc, EmergencyCodes: abc, NWCSecrets: abc,
+		Npubs: abc, Payees: abc, Handles: []string{"@a", "@b", "@c"}, CustomHandles: abc, AccessKeys: abc, EmergencyCodes: abc, NWCSecrets: abc,
 		Quotes: abc, NWCEvents: abc, Offers: abc, Currencies: abc,
 	}
 	for _, v := range abc {

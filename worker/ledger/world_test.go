@@ -33,8 +33,10 @@ func wallet(npub string, balance int64, with ...func(*ledger.Account)) given {
 	}
 }
 
-func custom(v string) func(*ledger.Account)    { return func(a *ledger.Account) { a.CustomHandle = &v } }
+func custom(v string) func(*ledger.Account) { return func(a *ledger.Account) { a.CustomHandle = &v } }
+
 func accessKey(v string) func(*ledger.Account) { return func(a *ledger.Account) { a.AccessKey = &v } }
+
 func emergency(v string) func(*ledger.Account) {
 	return func(a *ledger.Account) { a.EmergencyCode = &v }
 }
