@@ -242,7 +242,7 @@ func testChanged(t *testing.T, b Backend) {
 	must(t, lease.Finish(bounded(t), initlock.Record{State: initlock.Ready, Epoch: epoch}))
 	receive(t, changed)
 	cancel()
-	for range changed { //nolint:revive // until it closes
+	for range changed { // until it closes
 	}
 	must(t, lease.Release(bounded(t)))
 }

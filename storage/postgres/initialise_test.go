@@ -19,13 +19,13 @@ import (
 )
 
 // replica opens the database as a process of its own does.
-func replica(tb testing.TB, url string) *DB {
+func replica(ctx context.Context, tb testing.TB, url string) *DB {
 	tb.Helper()
 	u, err := storage.ParseURL(url)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	db, err := Open(initContext(tb), storage.Options{
+	db, err := Open(ctx, storage.Options{
 		URL: u, Direct: u, Policy: storage.DefaultPool, Role: "test", Instance: tb.Name(), Logger: slog.New(slog.DiscardHandler), Observer: unobserved{},
 	})
 	if err != nil {
@@ -51,9 +51,8 @@ func (unobserved) Statement(string, time.Duration, storage.Class) {}
 func (unobserved) Acquire(time.Duration, bool)                    {}
 
 // terminate ends the server's process of a session and waits until it is gone.
-func terminate(tb testing.TB, db *DB, session *sql.DB) {
+func terminate(ctx context.Context, tb testing.TB, db *DB, session *sql.DB) {
 	tb.Helper()
-	ctx := initContext(tb)
 	var pid int
 	if err := session.QueryRowContext(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
 		tb.Fatal(err)
@@ -67,13 +66,13 @@ func terminate(tb testing.TB, db *DB, session *sql.DB) {
 func TestTheLockPassesTheSuite(t *testing.T) {
 	locktest.Run(t, func(tb testing.TB) locktest.Backend {
 		url := dbtest.PostgreSQL(tb)
-		admin := replica(tb, url)
+		admin := replica(initContext(tb), tb, url)
 		return locktest.Backend{
 			Open: func(tb testing.TB) (initlock.Locker, initlock.Marker) {
-				db := replica(tb, url)
+				db := replica(initContext(tb), tb, url)
 				return locker{db}, db.Marker()
 			},
-			Kill: func(tb testing.TB, l initlock.Lease) { terminate(tb, admin, l.(*lease).session) },
+			Kill: func(tb testing.TB, l initlock.Lease) { terminate(initContext(tb), tb, admin, l.(*lease).session) },
 		}
 	})
 }
@@ -82,14 +81,14 @@ var initOptions = initlock.Options{Digest: "d", Revision: "r1", OldestCompatible
 
 func TestWorkDiesWithTheSessionThatHoldsTheLock(t *testing.T) {
 	url := dbtest.PostgreSQL(t)
-	one, two := replica(t, url), replica(t, url)
+	one, two := replica(initContext(t), t, url), replica(initContext(t), t, url)
 	ctx := initContext(t)
 	var after []error
 	_, err := one.Initialise(ctx, initOptions, func(ctx context.Context, session *sql.DB) error {
 		if _, err := session.ExecContext(ctx, "CREATE TABLE half (n int)"); err != nil {
 			t.Error(err)
 		}
-		terminate(t, two, session)
+		terminate(ctx, t, two, session)
 		for range 3 {
 			_, err := session.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS unguarded (n int)")
 			after = append(after, err)
@@ -129,7 +128,7 @@ func ask1[T any](tb testing.TB, db *DB, query string) (v T) {
 
 func TestAReadyDatabaseCostsNoSessionOfItsOwn(t *testing.T) {
 	url := dbtest.PostgreSQL(t)
-	db := replica(t, url)
+	db := replica(initContext(t), t, url)
 	if _, err := db.Initialise(initContext(t), initOptions, func(context.Context, *sql.DB) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +145,7 @@ func TestAReadyDatabaseCostsNoSessionOfItsOwn(t *testing.T) {
 
 func TestWaitersBlockNobodyWhoBuildsAnIndexConcurrently(t *testing.T) {
 	url := dbtest.PostgreSQL(t)
-	leader := replica(t, url)
+	leader := replica(initContext(t), t, url)
 	ctx := initContext(t)
 	const waiters = 5
 	ready := make(chan error, waiters)
@@ -155,7 +154,7 @@ func TestWaitersBlockNobodyWhoBuildsAnIndexConcurrently(t *testing.T) {
 			w := locktest.NewWatcher()
 			o := initOptions
 			o.Observer = w
-			db := replica(t, url)
+			db := replica(ctx, t, url)
 			go func() {
 				_, err := db.Initialise(ctx, o, func(context.Context, *sql.DB) error { return errors.New("a waiter led") })
 				ready <- err
@@ -187,7 +186,7 @@ func TestWaitersBlockNobodyWhoBuildsAnIndexConcurrently(t *testing.T) {
 
 func TestTheHolderIsToldWithoutWhatItsStatementHolds(t *testing.T) {
 	url := dbtest.PostgreSQL(t)
-	db := replica(t, url)
+	db := replica(initContext(t), t, url)
 	ctx := initContext(t)
 	python, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -225,7 +224,7 @@ func TestActivityShowsWordsOnly(t *testing.T) {
 }
 
 func TestInspectRefusesToWrite(t *testing.T) {
-	db := replica(t, dbtest.PostgreSQL(t))
+	db := replica(initContext(t), t, dbtest.PostgreSQL(t))
 	err := db.Inspect(initContext(t), func(ctx context.Context, session *sql.DB) error {
 		var n int
 		if err := session.QueryRowContext(ctx, "SELECT count(*) FROM pg_class").Scan(&n); err != nil || n == 0 {

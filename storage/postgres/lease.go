@@ -51,7 +51,7 @@ func (l *lease) Begin(ctx context.Context, r initlock.Record) (int64, error) {
 	if err != nil {
 		return 0, wrap(stmtBegin, err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after the commit it has nothing to do, before it the first error tells
+	defer tx.Rollback() // after the commit it has nothing to do, before it the first error tells
 	var exists bool
 	if err := tx.QueryRowContext(ctx, qInitMarkerExists.SQL).Scan(&exists); err != nil {
 		return 0, wrap(qInitMarkerExists.Name, err)

@@ -68,7 +68,7 @@ func (l locker) take(ctx context.Context, session *sql.DB) error {
 		return l.refuse(err)
 	}
 	err = c.Raw(func(driverConn any) error {
-		conn := driverConn.(*stdlib.Conn).Conn() //nolint:forcetypeassert // oneSession makes no other
+		conn := driverConn.(*stdlib.Conn).Conn() // oneSession makes no other
 		if err := l.checkSession(ctx, conn); err != nil {
 			return err
 		}

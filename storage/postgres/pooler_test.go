@@ -22,7 +22,7 @@ func relay(client, server net.Conn) {
 		_ = server.Close()
 	})
 	both.Go(func() {
-		defer client.Close() //nolint:errcheck // as above
+		defer client.Close() // as above
 		head := make([]byte, 5)
 		for {
 			if _, err := io.ReadFull(server, head); err != nil {
@@ -44,7 +44,7 @@ func relay(client, server net.Conn) {
 }
 
 func TestAPoolerInFrontIsRefusedWithWhatToSet(t *testing.T) {
-	db := replica(t, dbtest.PostgreSQL(t))
+	db := replica(initContext(t), t, dbtest.PostgreSQL(t))
 	db.direct.TLSConfig, db.direct.Fallbacks = nil, nil
 	db.direct.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		server, err := (&net.Dialer{}).DialContext(ctx, network, address)

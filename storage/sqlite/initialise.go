@@ -21,7 +21,7 @@ func (db *DB) Initialise(ctx context.Context, o initlock.Options, work func(cont
 		o.Logger = db.log
 	}
 	return initlock.Run(ctx, locker{db}, db.Marker(), o, func(ctx context.Context, held initlock.Lease) error {
-		return work(ctx, held.(*lease).session) //nolint:forcetypeassert // locker makes no other
+		return work(ctx, held.(*lease).session) // locker makes no other
 	})
 }
 

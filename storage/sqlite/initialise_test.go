@@ -95,7 +95,7 @@ func childLeads(url string) {
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() //nolint:errcheck // never reached
+		defer tx.Rollback() // never reached
 		if _, err := tx.ExecContext(ctx, "CREATE TABLE uncommitted (n int)"); err != nil {
 			return err
 		}
@@ -162,11 +162,11 @@ func TestAKilledProcessIsReplaced(t *testing.T) {
 func TestALeaderWhoseLockFileWasRemovedIsFenced(t *testing.T) {
 	url := dbtest.SQLite(t)
 	one, two := replica(t, url), replica(t, url)
-	_, err := one.Initialise(initContext(t), initOptions, func(context.Context, *sql.DB) error {
+	_, err := one.Initialise(initContext(t), initOptions, func(ctx context.Context, _ *sql.DB) error {
 		if err := os.Remove(one.path + lockSuffix); err != nil {
 			return err
 		}
-		res, err := two.Initialise(initContext(t), initOptions, noWork)
+		res, err := two.Initialise(ctx, initOptions, noWork)
 		if err == nil && res.Record.Epoch != 2 {
 			t.Errorf("%+v", res)
 		}

@@ -37,7 +37,7 @@ func (l *lease) Begin(ctx context.Context, r initlock.Record) (epoch int64, err 
 	if err != nil {
 		return 0, wrapFor(ctx, stmtBegin, err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after the commit it has nothing to do, before it the first error tells
+	defer tx.Rollback() // after the commit it has nothing to do, before it the first error tells
 	here := &statements{on: tx}
 	defer here.close() //nolint:errcheck // they end with the transaction
 	if _, err := l.db.execOn(ctx, here, qInitCreateMarker); err != nil {

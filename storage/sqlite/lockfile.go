@@ -82,7 +82,7 @@ func (f *lockFile) write(text string) error {
 	if same, err := f.inPlace(); err != nil || !same {
 		return err
 	}
-	return os.WriteFile(f.path, []byte(text), 0o644) //nolint:gosec // for people to read, and there already
+	return os.WriteFile(f.path, []byte(text), 0o644) // for people to read, and there already
 }
 
 // errLockGone says that a lock was lost before it was given back.

@@ -13,7 +13,7 @@ func refuseNetwork(path string) error {
 		return nil //nolint:nilerr // what is wrong with the folder comes up when it is used
 	}
 	// The type is signed on some machines, and its magic numbers have 32 bits.
-	if kind, network := networkFileSystems[uint32(fs.Type)]; network { //nolint:gosec // as said
+	if kind, network := networkFileSystems[uint32(fs.Type)]; network { // as said
 		return &NetworkFileSystemError{Path: path, Kind: kind}
 	}
 	return nil
