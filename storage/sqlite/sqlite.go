@@ -110,8 +110,8 @@ func (db *DB) onClose(f func()) {
 // closeGrace is how long Close waits for a transaction that is still open.
 const closeGrace = 2 * time.Second
 
-// Close gives everything back. A transaction that is still open after a moment is left to its caller: what it has done
-// is rolled back when it ends, or when the process does.
+// Close gives everything back. A transaction that is still open after a moment is left to its caller, who rolls it back:
+// then its connection is closed too.
 func (db *DB) Close() error {
 	if !db.closing.CompareAndSwap(false, true) {
 		return nil
@@ -130,7 +130,7 @@ func (db *DB) Close() error {
 		errs = append(errs, db.reads.close(), db.readers.Close())
 	}
 	if err := db.writer.close(ctx); err != nil {
-		db.log.Warn("a transaction was still open when the database was closed; it is rolled back", "error", err.Error())
+		db.log.Warn("a transaction was still open when the database was closed; it is rolled back when it ends", "error", err.Error())
 	}
 	return errors.Join(errs...)
 }

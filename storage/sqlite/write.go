@@ -99,6 +99,10 @@ func (tx *transaction) commit(ctx context.Context) error {
 		tx.rollback()
 		return wrap(stmtCommit, errTxDead)
 	}
+	if tx.db.closing.Load() {
+		tx.rollback()
+		return errClosed
+	}
 	began := time.Now()
 	_, err := tx.db.writer.conn.ExecContext(ctx, "COMMIT")
 	err = wrapFor(ctx, stmtCommit, err)
@@ -132,6 +136,9 @@ func (tx *transaction) rollback() {
 
 func (tx *transaction) end() {
 	tx.done = true
+	if tx.db.closing.Load() { // Close could not wait for this transaction
+		tx.db.writer.shut()
+	}
 	tx.db.writer.slots.give()
 }
 
@@ -177,9 +184,17 @@ func (w *writer) close(ctx context.Context) error {
 	defer w.slots.give()
 	if w.conn != nil {
 		_, _ = w.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)") // the next process reads the log all the same
+	}
+	w.shut()
+	return nil
+}
+
+// shut closes the connection for good.
+func (w *writer) shut() {
+	if w.conn != nil {
 		_ = w.stmts.close()
 		_ = w.conn.Close()
 		w.conn, w.stmts = nil, nil
 	}
-	return w.pool.Close()
+	_ = w.pool.Close() // what was committed is in the file already
 }
