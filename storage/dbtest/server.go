@@ -168,7 +168,7 @@ func (s *PostgreSQLServer) startOnce(owner *syscall.Credential) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the server has its own descriptor
+	defer log.Close() // the server has its own descriptor
 	p, err := spawn(append(s.args[:len(s.args):len(s.args)], "-c", "port="+strconv.Itoa(port)), owner, log)
 	if err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,8 +23,6 @@ type DB struct {
 
 	timeouts atomic.Int64
 	closing  atomic.Bool
-	closers  []func()
-	mu       sync.Mutex // guards closers
 }
 
 // Open connects to the server, trying again while none answers, until the policy's timeout has passed.
@@ -81,13 +78,6 @@ func (db *DB) Pool() storage.PoolStats {
 	}
 }
 
-// onClose has f called when the handle closes, before the pool does; the last one added is called first.
-func (db *DB) onClose(f func()) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.closers = append(db.closers, f)
-}
-
 // closeGrace is how long Close lets borrowers hand their connections back before it cuts them off.
 const closeGrace = 2 * time.Second
 
@@ -96,12 +86,6 @@ const closeGrace = 2 * time.Second
 func (db *DB) Close() error {
 	if !db.closing.CompareAndSwap(false, true) {
 		return nil
-	}
-	db.mu.Lock()
-	closers := db.closers
-	db.mu.Unlock()
-	for i := len(closers) - 1; i >= 0; i-- {
-		closers[i]()
 	}
 	done := make(chan struct{})
 	go func() {

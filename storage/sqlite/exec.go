@@ -21,7 +21,7 @@ type runner interface {
 // execOn runs a statement and tells how many rows it touched.
 func (db *DB) execOn(ctx context.Context, on runner, q storage.Query, args ...any) (int64, error) {
 	began := time.Now()
-	s, err := on.prepared(ctx, q)
+	s, err := on.prepared(ctx, q) //nolint:sqlclosecheck // it is closed with what it was prepared on
 	var result sql.Result
 	if err == nil {
 		result, err = s.ExecContext(ctx, args...)
@@ -36,10 +36,10 @@ func (db *DB) execOn(ctx context.Context, on runner, q storage.Query, args ...an
 // queryOn runs a statement that returns rows; the caller closes them. What their methods return is wrapped.
 func (db *DB) queryOn(ctx context.Context, on runner, q storage.Query, args ...any) (*rows, error) {
 	began := time.Now()
-	s, err := on.prepared(ctx, q)
+	s, err := on.prepared(ctx, q) //nolint:sqlclosecheck // it is closed with what it was prepared on
 	if err == nil {
 		var inner *sql.Rows
-		if inner, err = s.QueryContext(ctx, args...); err == nil { //nolint:rowserrcheck,sqlclosecheck // the caller's to do
+		if inner, err = s.QueryContext(ctx, args...); err == nil { //nolint:rowserrcheck // the caller's to do
 			return &rows{Rows: inner, db: db, on: on, ctx: ctx, name: q.Name, began: began}, nil
 		}
 	}
@@ -50,7 +50,7 @@ func (db *DB) queryOn(ctx context.Context, on runner, q storage.Query, args ...a
 // arguments come as a slice.
 func (db *DB) queryRowOn(ctx context.Context, on runner, q storage.Query, args []any, dest ...any) error {
 	began := time.Now()
-	s, err := on.prepared(ctx, q)
+	s, err := on.prepared(ctx, q) //nolint:sqlclosecheck // it is closed with what it was prepared on
 	if err == nil {
 		err = s.QueryRowContext(ctx, args...).Scan(dest...)
 	}
@@ -90,7 +90,7 @@ func (db *DB) snapshot(ctx context.Context, read func(runner) error) error {
 	if err != nil {
 		return wrap(stmtBegin, err)
 	}
-	defer tx.Rollback() //nolint:errcheck // it only read
+	defer tx.Rollback() // it only read
 	// Prepared here and not once for all: that would need a second connection while this one is taken.
 	here := &statements{on: tx}
 	defer here.close() //nolint:errcheck // they end with the transaction
@@ -125,7 +125,7 @@ func (s *statements) prepared(ctx context.Context, q storage.Query) (*sql.Stmt, 
 	if stmt, ok := s.all[q.Name]; ok {
 		return stmt, nil
 	}
-	stmt, err := s.on.PrepareContext(ctx, q.SQL)
+	stmt, err := s.on.PrepareContext(ctx, q.SQL) //nolint:sqlclosecheck // it is closed with what it was prepared on
 	if err != nil {
 		return nil, err
 	}

@@ -257,7 +257,7 @@ func BenchmarkInsertInATransaction(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // the file goes with the test
+	defer db.Close()
 	tx, err := db.write(b.Context())
 	if err != nil {
 		b.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +29,6 @@ type DB struct {
 	opened  atomic.Int64
 	gone    atomic.Int64
 	closing atomic.Bool
-	mu      sync.Mutex // guards closers
-	closers []func()
 }
 
 // Open opens the file, making it and its folder where they are missing, unless the options say that it must exist.
@@ -100,13 +97,6 @@ func (db *DB) Pool() storage.PoolStats {
 	}
 }
 
-// onClose has f called when the handle closes, before its connections do; the last one added is called first.
-func (db *DB) onClose(f func()) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	db.closers = append(db.closers, f)
-}
-
 // closeGrace is how long Close waits for a transaction that is still open.
 const closeGrace = 2 * time.Second
 
@@ -115,12 +105,6 @@ const closeGrace = 2 * time.Second
 func (db *DB) Close() error {
 	if !db.closing.CompareAndSwap(false, true) {
 		return nil
-	}
-	db.mu.Lock()
-	closers := db.closers
-	db.mu.Unlock()
-	for i := len(closers) - 1; i >= 0; i-- {
-		closers[i]()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()

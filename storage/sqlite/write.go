@@ -115,7 +115,8 @@ func (tx *transaction) commit(ctx context.Context) error {
 	return nil
 }
 
-// rollback gives the writer back with nothing done. After commit it does nothing.
+// rollback gives the writer back with nothing done. After commit it does nothing. It takes no context: it is often the end
+// of the caller's that brings a rollback about.
 func (tx *transaction) rollback() {
 	if tx.done {
 		return
@@ -126,7 +127,6 @@ func (tx *transaction) rollback() {
 		return
 	}
 	began := time.Now()
-	// Not the caller's context: it is often the end of that one which brings a rollback about.
 	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
 	tx.db.options.Observer.Statement(stmtRollback, time.Since(began), storage.ClassOf(wrap(stmtRollback, err)))
 	if !w.idle() {
