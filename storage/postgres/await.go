@@ -55,7 +55,7 @@ func (db *DB) await(ctx context.Context, c *pgx.ConnConfig) error {
 		if time.Since(logged) >= logPause {
 			logged = time.Now()
 			db.log.Warn("PostgreSQL does not answer yet; trying again", "server", addresses(c), "attempt", attempt,
-				"for", limit-time.Since(began).Round(time.Second), "error", connectReason(err).Error())
+				"giving_up_in", (limit - time.Since(began)).Round(time.Second), "error", connectReason(err).Error())
 		}
 		select {
 		case <-bounded.Done():
