@@ -12,7 +12,7 @@ const (
 	reportEvery  = 10 * time.Second // between two log lines of a waiter
 	looksPerTry  = 5                // pauses between two attempts at a lock whose marker has not changed
 	firstBackoff = 50 * time.Millisecond
-	maxBackoff   = 2 * time.Second
+	maxBackoff   = 500 * time.Millisecond
 )
 
 // waiting is what a waiter remembers.

@@ -237,3 +237,15 @@ func TestInspectRefusesToWrite(t *testing.T) {
 		t.Errorf("writing: %v", err)
 	}
 }
+
+func TestReadingTheMarkerAgainAndAgainTakesOneConnection(t *testing.T) {
+	db := replica(initContext(t), t, dbtest.PostgreSQL(t))
+	for range 20 {
+		if _, err := db.Marker().Read(initContext(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := db.Pool().Opened; n != 1 {
+		t.Errorf("%d connections were opened one after another; want 1", n)
+	}
+}

@@ -48,11 +48,13 @@ func newLife(p storage.Pool, t *tracer, closing *atomic.Bool) *life {
 	}
 }
 
-// attach hooks into the pool.
+// attach hooks into the pool. What is handed back is looked at in the tracer's TraceRelease and not in AfterRelease: with
+// that hook the pool takes every connection back in a goroutine, and a caller who asks again at once finds none idle and
+// opens another.
 func (l *life) attach(c *pgxpool.Config) {
 	c.AfterConnect = l.born
-	c.AfterRelease = l.keep
 	c.BeforeClose = l.gone
+	l.tracer.released = l.released
 }
 
 func (l *life) born(_ context.Context, c *pgx.Conn) error {
@@ -62,6 +64,19 @@ func (l *life) born(_ context.Context, c *pgx.Conn) error {
 	defer l.mu.Unlock()
 	l.conns[c] = &birth{at: time.Now()}
 	return nil
+}
+
+// overflowClose bounds how long a caller who hands a connection back waits for it to be closed.
+const overflowClose = 100 * time.Millisecond
+
+// released closes a connection that is not to be kept, which makes the pool forget it.
+func (l *life) released(c *pgx.Conn) {
+	if c.IsClosed() || c.PgConn().IsBusy() || c.PgConn().TxStatus() != 'I' || l.keep(c) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), overflowClose)
+	defer cancel()
+	_ = c.Close(ctx) // the pool takes away what is left of it
 }
 
 // keep decides about a connection that was handed back. One above the size is closed, unless a caller waits for it.

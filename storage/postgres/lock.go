@@ -95,11 +95,18 @@ func (l locker) take(ctx context.Context, session *sql.DB) error {
 }
 
 // refuse sorts the error of a session that could not be opened: what only another configuration mends is not tried again.
+//
+// A server that is full is relieved of the pool's idle connections: where as many replicas start as it takes connections,
+// each would keep one and wait for one more, and none would ever lead.
 func (l locker) refuse(err error) error {
 	if fatal := l.db.fatal(err, l.db.direct); fatal != nil {
 		return fatal
 	}
-	return &storage.Error{Statement: stmtLockSession, Class: connectClass(err), Err: connectReason(err)}
+	class := connectClass(err)
+	if class == storage.TooManyConnections {
+		l.db.pool.Reset()
+	}
+	return &storage.Error{Statement: stmtLockSession, Class: class, Err: connectReason(err)}
 }
 
 // backendLooks is how often the session is asked which backend it is on, each time in a transaction of its own: after

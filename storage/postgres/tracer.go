@@ -28,6 +28,7 @@ type tracer struct {
 	names    map[string]string // SQL to name
 	observer storage.Observer
 	waiting  atomic.Int64 // callers that wait for a connection at this moment
+	released func(*pgx.Conn)
 }
 
 func newTracer(o storage.Observer) *tracer {
@@ -100,6 +101,13 @@ func (t *tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 	if s, ok := ctx.Value(spanKey{}).(*span); ok {
 		t.ended(t.name(data.SQL), s.began, data.Err)
 		s.began = time.Now()
+	}
+}
+
+// TraceRelease hands a connection that comes back to whoever decides whether the pool keeps it.
+func (t *tracer) TraceRelease(_ *pgxpool.Pool, data pgxpool.TraceReleaseData) {
+	if t.released != nil {
+		t.released(data.Conn)
 	}
 }
 
