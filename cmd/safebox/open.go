@@ -83,7 +83,9 @@ type preparation struct {
 }
 
 func (p preparation) work(ctx context.Context, db *sql.DB) error {
-	_, err := migrations.Prepare(ctx, db, p.options)
+	o := p.options
+	o.Progress = func(activity string) { initlock.Note(ctx, activity) } // for those who wait
+	_, err := migrations.Prepare(ctx, db, o)
 	return err
 }
 
