@@ -20,4 +20,12 @@
 //     statements is in none of them.
 //  7. An error of a statement is a *storage.Error with a class by SQLSTATE. It shows neither parameters nor what the
 //     server tells of a row in an error's detail and context; ServerError is what is left.
+//
+// And of the initialisation lock, the session advisory lock 841337001 (see package initlock):
+//
+//  8. What runs under the lock runs on the session that holds it. That session is never replaced: when it dies every
+//     further statement is ErrLockLost, and nothing runs without the lock.
+//  9. It is taken from the server itself. Whoever stands in between is found out before, and is a *PoolerError.
+//  10. A database that is ready costs no session but the pool's; being refused the lock costs one statement. A server that
+//     is too full for the lock's session gets the pool's idle connections back, so that somebody can lead.
 package postgres

@@ -19,4 +19,11 @@
 //  7. An error of a statement is a *storage.Error with a class by SQLite's result code, and shows no parameter.
 //  8. When an error makes SQLite roll a transaction back by itself, the rest of its statements are refused: none of them
 //     runs outside of it.
+//
+// And of the initialisation lock (see package initlock):
+//
+//  9. It is flock on <file>.init.lock beside the database, held by the process and freed by its end, however it ends. The
+//     file is never removed, and one that was replaced while it was being locked is locked again. What it says, while
+//     somebody holds the lock, is for people.
+//  10. A file on a network file system is refused with a *NetworkFileSystemError.
 package sqlite
