@@ -106,7 +106,7 @@ func (a *app) configure(cmd *cobra.Command) error {
 	}
 	a.conf, a.instance = conf, instanceName()
 	text := conf.LogFormat == "text" || conf.LogFormat == "" && terminal.Is(a.err)
-	options := &slog.HandlerOptions{Level: conf.LogLevel}
+	options := &slog.HandlerOptions{Level: conf.LogLevel, ReplaceAttr: readable}
 	if text {
 		a.log = slog.New(slog.NewTextHandler(a.err, options))
 	} else {
@@ -114,6 +114,14 @@ func (a *app) configure(cmd *cobra.Command) error {
 	}
 	slog.SetDefault(a.log)
 	return nil
+}
+
+// readable writes durations as people do, 1.5s, in JSON as well.
+func readable(_ []string, attr slog.Attr) slog.Attr {
+	if attr.Value.Kind() == slog.KindDuration {
+		return slog.String(attr.Key, attr.Value.Duration().String())
+	}
+	return attr
 }
 
 // builtIn tells whether a command is one of cobra's own: completion, help, and what the shell asks while one types.

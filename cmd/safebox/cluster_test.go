@@ -156,22 +156,24 @@ func (s *site) in(t *testing.T) *site {
 func TestKilledWorkersLoseNothingAndApplyNothingTwice(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		s := newSite(t, url, "SAFEBOX_BATCH=5", "SAFEBOX_LANES=1") // many small batches: many moments to die at
-		script := demo.NewScript(11, 4000)
+		script := demo.NewScript(11, 2000)
 		ps := s.workers(3)
 		s.publish(s.write("setup.jsonl", lines(script.Setup)))
 		s.idle()
 		atWork := 0
-		for part := range 4 {
-			from := len(script.Setup) + part*900 // some lines repeat others, so a part is a little less than 1,000 events
-			file := s.write("part.jsonl", lines(script.Activity[part*1000:(part+1)*1000]))
+		for n := range 4 {
+			s.idle()
+			done := s.done()
+			part := script.Activity[len(script.Activity)*n/4 : len(script.Activity)*(n+1)/4]
+			file := s.write("part.jsonl", lines(part))
 			publisher := s.start(nil, "event", "publish", file)
-			if s.processed(int64(from)) > 0 {
+			if s.processed(done+1) > 0 {
 				atWork++
 			}
-			victim := ps[part%len(ps)]
+			victim := ps[n%len(ps)]
 			victim.signal(syscall.SIGKILL)
 			victim.wait()
-			ps[part%len(ps)] = s.start(nil, "worker")
+			ps[n%len(ps)] = s.start(nil, "worker")
 			if code := publisher.wait(); code != 0 {
 				t.Fatalf("publisher: exit %d\n%s", code, publisher.log.text())
 			}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/safebox/safebox/cmd/safebox/internal/demo"
@@ -17,6 +18,19 @@ func TestDemoEndsWithEveryEventAppliedOnceAndLeavesNothingBehind(t *testing.T) {
 		r := s.run("demo", "--database", url, "--events", "1500")
 		if r.code != 0 || !strings.Contains(r.stdout, "Every event was applied exactly once:") || !strings.Contains(r.stdout, "SIGKILL") {
 			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+		s.tidy()
+	})
+}
+
+func TestDemoThatIsInterruptedLeavesNothingBehind(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		s := newSite(t, url)
+		p := s.start(nil, "demo", "--database", url)
+		p.await("opened")
+		p.signal(syscall.SIGINT)
+		if code := p.wait(); code != 128+int(syscall.SIGINT) {
+			t.Errorf("exit %d\n%s", code, p.log.text())
 		}
 		s.tidy()
 	})

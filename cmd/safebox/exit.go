@@ -70,8 +70,6 @@ func advice(err error) string {
 		return own.Advice()
 	case errors.Is(err, storage.ErrNotInitialised):
 		return "start a worker or run `safebox init`"
-	case errors.Is(err, storage.ErrUnreachable):
-		return "check that the database runs and that DATABASE names it"
 	case lostDatabase(err):
 		return "check that the database runs, then try again"
 	case exitCode(err) == exitAgain:

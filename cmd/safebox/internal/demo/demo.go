@@ -134,9 +134,9 @@ type show struct {
 // say prints one line of the story, under a word that says what happened.
 func (s *show) say(word, format string, args ...any) {
 	if word != "" {
-		word = fmt.Sprintf("  %-11s", word)
+		word = s.bold(fmt.Sprintf("  %-11s", word))
 	}
-	fmt.Fprintln(s.Out, s.bold(word)+fmt.Sprintf(format, args...)) //nolint:errcheck // the story is told to whoever listens
+	fmt.Fprintln(s.Out, word+fmt.Sprintf(format, args...)) //nolint:errcheck // the story is told to whoever listens
 }
 
 func (s *show) play(ctx context.Context) error {

@@ -42,9 +42,11 @@ func (s *show) judge(ctx context.Context) error {
 		return &FailedError{r.Differences}
 	}
 	s.say("audited", "the journal, the cursors and the balances agree, wallet by wallet")
-	s.say("", "\n%s %s events in the log, %s applied,\n%s rejected (%s), none parked, none lost, none twice.\nThe balances of %s are those of an independent tally: %s sats in all.",
-		s.bold("Every event was applied exactly once:"), terminal.Count(r.Events), terminal.Count(r.Applied),
-		terminal.Count(r.Rejected), reasons(r.Reasons), terminal.Plural(r.Wallets, "wallet"), terminal.Count(r.BalanceTotal))
+	s.say("", "\n%s %s events in the log, %s applied, %s rejected,\nnone parked, none lost, none twice.",
+		s.bold("Every event was applied exactly once:"), terminal.Count(r.Events), terminal.Count(r.Applied), terminal.Count(r.Rejected))
+	s.say("", "Rejected, each for the reason it was made for:\n%s.", wrap(reasons(r.Reasons), 100))
+	s.say("", "The balances of %s are those of an independent tally: %s sats in all.",
+		terminal.Plural(r.Wallets, "wallet"), terminal.Count(r.BalanceTotal))
 	return nil
 }
 
@@ -80,7 +82,7 @@ func compare(t Tally, a ledger.Audit, balances map[string]int64, duplicates int)
 }
 
 // reasons lists counts in words, the largest first.
-func reasons(counts map[string]int64) string {
+func reasons(counts map[string]int64) []string {
 	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		if counts[a] != counts[b] {
 			return int(counts[b] - counts[a])
@@ -90,5 +92,21 @@ func reasons(counts map[string]int64) string {
 	for i, n := range names {
 		names[i] = n + " " + terminal.Count(counts[n])
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+// wrap joins words with commas into indented lines of at most width characters.
+func wrap(words []string, width int) string {
+	var lines []string
+	line := " "
+	for i, w := range words {
+		if i < len(words)-1 {
+			w += ","
+		}
+		if len(line)+1+len(w) > width {
+			lines, line = append(lines, line), " "
+		}
+		line += " " + w
+	}
+	return strings.Join(append(lines, line), "\n")
 }

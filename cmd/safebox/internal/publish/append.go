@@ -9,9 +9,14 @@ import (
 	"github.com/safebox/safebox/worker/event"
 )
 
+// Appender writes events to the event log and answers each at its index. To append again after an error is safe.
+type Appender interface {
+	Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error)
+}
+
 // Append appends events to the topic of wallet events. While it fails for a passing reason it tries again, with waits
 // that double up to 2 s and vary by half, until patience (zero: 30 s) has passed; then it returns the last error.
-func Append(ctx context.Context, log event.Log, events []event.Event, patience time.Duration) ([]event.Receipt, error) {
+func Append(ctx context.Context, log Appender, events []event.Event, patience time.Duration) ([]event.Receipt, error) {
 	if patience <= 0 {
 		patience = 30 * time.Second
 	}

@@ -66,7 +66,7 @@ type Options struct {
 }
 
 // Lines appends what in holds: JSON lines, an event each. The summary is right also when an error ends the run early.
-func Lines(ctx context.Context, log event.Log, in io.Reader, o Options) (Summary, error) {
+func Lines(ctx context.Context, log Appender, in io.Reader, o Options) (Summary, error) {
 	p := publisher{log: log, o: o, sum: Summary{Problems: []Problem{}}}
 	reader := event.NewLineReader(in)
 	for {
@@ -97,7 +97,7 @@ func Lines(ctx context.Context, log event.Log, in io.Reader, o Options) (Summary
 }
 
 type publisher struct {
-	log    event.Log
+	log    Appender
 	o      Options
 	events []event.Event
 	lines  []int
