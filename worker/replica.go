@@ -101,8 +101,8 @@ func New(o Options) *Replica {
 // Run lives until ctx ends, which starts the drain, or until the log is processed with UntilIdle. It returns nil when all
 // that was begun is finished.
 func (r *Replica) Run(ctx context.Context) (err error) {
-	b := bus.New(r.options.DB, bus.Options{Observer: r.options.Observer, Logger: r.logger})
-	defer b.Close() //nolint:errcheck // it has nothing to report
+	b := bus.New(r.options.DB, bus.Options{Observer: r.options.Observer, Logger: r.logger}) //nolint:contextcheck // it outlives ctx, until it is closed
+	defer b.Close()                                                                         //nolint:errcheck // it has nothing to report
 
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -158,8 +158,8 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	router.Handle(Group, event.Topic, sub)
 
 	r.setPhase(ready)
-	pulse := r.startPulse()
-	defer pulse.stop()
+	pulse := r.startPulse() //nolint:contextcheck // it beats through the drain, after ctx has ended
+	defer pulse.stop()      //nolint:contextcheck // the same
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	if err := router.Start(hard); err != nil {

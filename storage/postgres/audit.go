@@ -49,7 +49,7 @@ func (db *DB) Audit(ctx context.Context, topic, group string) (ledger.Audit, err
 }
 
 func auditRows(ctx context.Context, conn *pgxpool.Conn, q storage.Query, args []any, row func(), into []any) error {
-	rows, _ := conn.Query(ctx, q.SQL, args...) //nolint:errcheck // ForEachRow returns the error of the query
+	rows, _ := conn.Query(ctx, q.SQL, args...) // ForEachRow returns the error of the query
 	_, err := pgx.ForEachRow(rows, into, func() error { row(); return nil })
 	return wrap(q.Name, err)
 }

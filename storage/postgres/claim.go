@@ -57,7 +57,7 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit i
 		if _, err := results.Exec(); err != nil {
 			return wrap(qBeginBatch.Name, err)
 		}
-		rows, _ := results.Query() //nolint:errcheck // ForEachRow returns the error of the query
+		rows, _ := results.Query() // ForEachRow returns the error of the query
 		var position *int64
 		r := scannedRecord{}
 		_, err := pgx.ForEachRow(rows, append([]any{&b.cursor, &position}, r.rest()...), func() error {
@@ -102,7 +102,7 @@ func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (ev
 		if err := results.QueryRow().Scan(&b.cursor); err != nil {
 			return wrap(qLockCursor.Name, err)
 		}
-		rows, _ := results.Query() //nolint:errcheck // ForEachRow returns the error of the query
+		rows, _ := results.Query() // ForEachRow returns the error of the query
 		r := scannedRecord{}
 		_, err := pgx.ForEachRow(rows, append([]any{&r.Position}, r.rest()...), func() error { return b.add(&r) })
 		return wrap(qClaimParked.Name, err)
@@ -183,7 +183,7 @@ func (b *Batch) add(r *scannedRecord) error {
 }
 
 func (b *Batch) scanBlocked(results pgx.BatchResults) error {
-	rows, _ := results.Query() //nolint:errcheck // ForEachRow returns the error of the query
+	rows, _ := results.Query() // ForEachRow returns the error of the query
 	var subject string
 	_, err := pgx.ForEachRow(rows, []any{&subject}, func() error {
 		b.blocked[subject] = true
@@ -207,7 +207,7 @@ func (b *Batch) Park(r event.Record, cause string, attempts int) {
 	p.positions = append(p.positions, r.Position)
 	p.subjects = append(p.subjects, r.Subject)
 	p.errors = append(p.errors, cause)
-	p.attempts = append(p.attempts, int32(min(attempts, 1<<30))) //nolint:gosec // bounded
+	p.attempts = append(p.attempts, int32(min(attempts, 1<<30))) // bounded
 }
 
 // Commit implements event.Batch.

@@ -43,7 +43,7 @@ func (b *Batch) load(ctx context.Context, steps []loadStep) error {
 	}
 	return b.send(ctx, func(results pgx.BatchResults) error {
 		for _, step := range steps {
-			rows, _ := results.Query() //nolint:errcheck // the scan returns the error of the query
+			rows, _ := results.Query() // the scan returns the error of the query
 			if err := step.scan(rows); err != nil {
 				return wrap(step.query.Name, err)
 			}

@@ -25,7 +25,7 @@ func column[R, V any](rows []R, value func(R) V) []V {
 	return values
 }
 
-func accountID(a *ledger.Account) int32             { return int32(a.ID) } //nolint:gosec // it came from an integer column
+func accountID(a *ledger.Account) int32             { return int32(a.ID) } // it came from an integer column
 func accountNpub(a *ledger.Account) string          { return a.Npub }
 func accountCustomHandle(a *ledger.Account) *string { return a.CustomHandle }
 func accountHomeRelay(a *ledger.Account) string     { return a.HomeRelay }
@@ -71,7 +71,7 @@ func (b *Batch) storeQuotes(c ledger.Changes) {
 			column(rows, func(q *ledger.Quote) string { return q.Npub }))
 	}
 	if rows := c.Settled; len(rows) > 0 {
-		b.queue(qStoreSettledQuotes, column(rows, func(q *ledger.Quote) int32 { return int32(q.ID) })) //nolint:gosec // it came from an integer column
+		b.queue(qStoreSettledQuotes, column(rows, func(q *ledger.Quote) int32 { return int32(q.ID) })) // it came from an integer column
 	}
 }
 
@@ -91,8 +91,8 @@ func (b *Batch) storeRecords(c ledger.Changes) {
 		b.queue(qStoreOffers,
 			column(rows, func(o ledger.Offer) string { return o.Nonce }),
 			column(rows, func(o ledger.Offer) string { return o.Nauth }),
-			column(rows, func(o ledger.Offer) int32 { return int32(o.GrantKind) }), //nolint:gosec // the door lets 0 to 2^31 − 1 in
-			column(rows, func(o ledger.Offer) int32 { return int32(o.OfferKind) }), //nolint:gosec // the same
+			column(rows, func(o ledger.Offer) int32 { return int32(o.GrantKind) }), // the door lets 0 to 2^31 − 1 in
+			column(rows, func(o ledger.Offer) int32 { return int32(o.OfferKind) }), // the same
 			column(rows, func(o ledger.Offer) string { return o.Host }),
 			column(rows, func(o ledger.Offer) *string { return o.Label }),
 			column(rows, func(o ledger.Offer) time.Time { return o.CreatedAt }))
@@ -111,7 +111,7 @@ func (b *Batch) storeEntries(rows []ledger.Entry) {
 	}
 	b.queue(qStoreEntries, b.partition,
 		column(rows, func(e ledger.Entry) int64 { return e.Position }),
-		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), //nolint:gosec // 0 or 1
+		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), // 0 or 1
 		column(rows, func(e ledger.Entry) string { return e.Subject }),
 		column(rows, func(e ledger.Entry) int64 { return e.Seq }),
 		column(rows, func(e ledger.Entry) string { return e.Type }),

@@ -49,7 +49,7 @@ func newAppendColumns(events []event.Event) (c appendColumns, err error) {
 		if err != nil {
 			return c, err
 		}
-		c.partitions = append(c.partitions, int32(event.Partition(e.Subject))) //nolint:gosec // 0 to 63
+		c.partitions = append(c.partitions, int32(event.Partition(e.Subject))) // 0 to 63
 		c.sources = append(c.sources, e.Source)
 		c.ids = append(c.ids, e.ID)
 		c.types = append(c.types, e.Type)
@@ -105,8 +105,8 @@ func scanReceipts(rows pgx.Rows, receipts []event.Receipt) error {
 // lockClass is the first key of the advisory locks of a topic's partitions.
 func lockClass(topic string) int32 {
 	h := fnv.New32a()
-	h.Write([]byte("safebox event_log " + topic)) //nolint:errcheck // a hash never fails
-	return int32(h.Sum32())                       //nolint:gosec // the bits count, not the sign
+	h.Write([]byte("safebox event_log " + topic))
+	return int32(h.Sum32()) // the bits count, not the sign
 }
 
 // Heads implements event.Log: 64 probes of the primary key.

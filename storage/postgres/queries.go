@@ -58,7 +58,6 @@ var (
 	qReplicas          = queries.Get("replicas")
 
 	qAuditBegin    = queries.Get("audit_begin")
-	qAuditEnd      = queries.Get("audit_end")
 	qAuditLog      = queries.Get("audit_log")
 	qAuditOutcomes = queries.Get("audit_outcomes")
 	qAuditSums     = queries.Get("audit_sums")

@@ -9,7 +9,7 @@ import (
 
 // loader runs Load's statements until one fails.
 type loader struct {
-	ctx context.Context //nolint:containedctx // it lives for one call of Load
+	ctx context.Context // it lives for one call of Load
 	tx  *transaction
 	err error
 }

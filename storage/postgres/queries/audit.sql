@@ -1,9 +1,6 @@
 -- name: audit_begin
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 
--- name: audit_end
-ROLLBACK
-
 -- name: audit_log
 SELECT count(*), count(*) FILTER (WHERE l.position > coalesce(c.position, 0))
 FROM event_log l LEFT JOIN event_cursor c ON c.topic = l.topic AND c.consumer_group = $2 AND c.partition = l.partition
