@@ -40,12 +40,12 @@ func (s *site) dropUniqueIndexes() {
 func (s *site) column(query string) []string {
 	s.t.Helper()
 	db := s.sql()
-	defer db.Close() //nolint:errcheck // only a connection
+	defer db.Close()
 	rows, err := db.QueryContext(s.t.Context(), query)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer rows.Close() //nolint:errcheck // read to the end
+	defer rows.Close()
 	var values []string
 	for rows.Next() {
 		var v string

@@ -40,7 +40,7 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 		}
 	}()
 	a.log = slog.New(slog.DiscardHandler)
-	root := a.root()
+	root := a.root() //nolint:contextcheck // commands get their context when they run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.begun {

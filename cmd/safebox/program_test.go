@@ -138,14 +138,14 @@ func (s *site) sql() *sql.DB {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { db.Close() }) //nolint:errcheck // the test is over
+	s.t.Cleanup(func() { db.Close() })
 	return db
 }
 
 func (s *site) exec(statements ...string) {
 	s.t.Helper()
 	db := s.sql()
-	defer db.Close() //nolint:errcheck // only a connection
+	defer db.Close()
 	for _, st := range statements {
 		if _, err := db.ExecContext(s.t.Context(), st); err != nil {
 			s.t.Fatalf("%s: %v", st, err)
@@ -289,7 +289,7 @@ func eventually(t *testing.T, what string, yes func() (bool, string)) {
 func (s *site) idle() {
 	s.t.Helper()
 	db := s.sql()
-	defer db.Close() //nolint:errcheck // only a connection
+	defer db.Close()
 	eventually(s.t, "every event is processed", func() (bool, string) {
 		appended, processed, err := progress(s.t.Context(), db)
 		return err == nil && appended == processed, fmt.Sprintf("%d appended, %d processed, %v", appended, processed, err)
@@ -300,7 +300,7 @@ func (s *site) idle() {
 func (s *site) processed(n int64) (waiting int64) {
 	s.t.Helper()
 	db := s.sql()
-	defer db.Close() //nolint:errcheck // only a connection
+	defer db.Close()
 	eventually(s.t, fmt.Sprintf("%d events are processed", n), func() (bool, string) {
 		appended, processed, err := progress(s.t.Context(), db)
 		waiting = appended - processed
@@ -313,7 +313,7 @@ func (s *site) processed(n int64) (waiting int64) {
 func (s *site) done() int64 {
 	s.t.Helper()
 	db := s.sql()
-	defer db.Close() //nolint:errcheck // only a connection
+	defer db.Close()
 	_, processed, err := progress(s.t.Context(), db)
 	if err != nil {
 		s.t.Fatal(err)

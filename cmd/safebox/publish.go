@@ -67,13 +67,13 @@ func (a *app) publish(ctx context.Context, db storage.DB, in io.Reader) error {
 		Problem: func(p publish.Problem) {
 			if problems++; problems <= shownProblems {
 				line.Clear()
-				fmt.Fprintln(a.err, "safebox: "+p.String()) //nolint:errcheck // the exit code tells as well
+				fmt.Fprintln(a.err, "safebox: "+p.String())
 			}
 		},
 	})
 	line.Clear()
 	if problems > shownProblems {
-		fmt.Fprintf(a.err, "safebox: and %s more\n", terminal.Plural(problems-shownProblems, "line")) //nolint:errcheck // as above
+		fmt.Fprintf(a.err, "safebox: and %s more\n", terminal.Plural(problems-shownProblems, "line"))
 	}
 	if err := a.print(sum, func() error { return a.printf("%s", counts(sum)) }); err != nil {
 		return errors.Join(failed, err)

@@ -57,7 +57,8 @@ func TestWrongConfigurationIsToldWithItsNameAndChangesNothing(t *testing.T) {
 		{
 			"a seed file with a bad number",
 			[]string{"CURRENCY_CSV=" + csv("bad.csv", "currency_code,currency_rate\nSAT,1\nUSD,many\n")},
-			exitData, []string{"bad.csv:3:5", "currency_rate"},
+			exitData,
+			[]string{"bad.csv:3:5", "currency_rate"},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -102,7 +103,7 @@ func TestWrongPasswordIsToldAtOnceAndNotRepeated(t *testing.T) {
 
 func (s *site) drop(role string) {
 	db := s.sql()
-	defer db.Close()                       //nolint:errcheck // only a connection
+	defer db.Close()
 	db.Exec("DROP ROLE IF EXISTS " + role) //nolint:errcheck,noctx // the server goes away as well
 }
 
@@ -183,8 +184,13 @@ func TestPublishingReadsStandardInput(t *testing.T) {
 
 func TestReadingCommandsCreateNothing(t *testing.T) {
 	commands := [][]string{
-		{"wallet", "list"}, {"wallet", "show", "x"}, {"wallet", "history", "x"}, {"event", "show", "x"}, {"parked", "list"},
-		{"guard"}, {"audit"},
+		{"wallet", "list"},
+		{"wallet", "show", "x"},
+		{"wallet", "history", "x"},
+		{"event", "show", "x"},
+		{"parked", "list"},
+		{"guard"},
+		{"audit"},
 	}
 	t.Run("where there is no file", func(t *testing.T) {
 		s := newSite(t, dbtest.SQLite(t))

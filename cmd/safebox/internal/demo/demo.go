@@ -136,7 +136,7 @@ func (s *show) say(word, format string, args ...any) {
 	if word != "" {
 		word = s.bold(fmt.Sprintf("  %-11s", word))
 	}
-	fmt.Fprintln(s.Out, word+fmt.Sprintf(format, args...)) //nolint:errcheck // the story is told to whoever listens
+	fmt.Fprintln(s.Out, word+fmt.Sprintf(format, args...))
 }
 
 func (s *show) play(ctx context.Context) error {
@@ -170,7 +170,7 @@ func (s *show) play(ctx context.Context) error {
 }
 
 func (s *show) openings() int64 {
-	return int64(Wallets) * int64(s.Options.Events+1) * (mostSats + mostFee)
+	return int64(Wallets) * int64(s.Events+1) * (mostSats + mostFee)
 }
 
 func decode(lines []rawLine) ([]event.Event, error) {

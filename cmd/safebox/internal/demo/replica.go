@@ -49,7 +49,7 @@ func launch(executable string, n int, env []string) (*herd, error) {
 func (h *herd) start(executable string, n int, env []string) error {
 	for i := range n {
 		r := &replica{name: fmt.Sprintf("replica-%d", i+1), log: &tail{}, ended: make(chan struct{})}
-		r.cmd = exec.Command(executable, "worker", "--instance", r.name) //nolint:gosec // this program itself
+		r.cmd = exec.Command(executable, "worker", "--instance", r.name) // this program itself
 		r.cmd.Env = env
 		r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 		tie(r.cmd)

@@ -26,7 +26,7 @@ func TestScriptFollowsFromItsSeedAlone(t *testing.T) {
 func TestTallyHoldsInEveryOrderOfThePartitions(t *testing.T) {
 	for seed := range uint64(10) {
 		script := demo.NewScript(seed, 500)
-		order := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // an order, and no secret
+		order := rand.New(rand.NewPCG(seed, 0)) // an order, and no secret
 		state := ledger.NewState()
 		state.AddRate(ledger.Rate{Code: "USD"})
 		got := demo.Tally{Lines: script.Tally.Lines, Reasons: map[string]int64{}, Balances: map[string]int64{}}

@@ -29,7 +29,7 @@ func Append(ctx context.Context, log Appender, events []event.Event, patience ti
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(wait/2 + rand.N(wait)): //nolint:gosec // jitter keeps no secret
+		case <-time.After(wait/2 + rand.N(wait)): // jitter keeps no secret
 		}
 	}
 }

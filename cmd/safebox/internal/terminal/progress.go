@@ -34,17 +34,17 @@ func (p *Progress) Say(text func() string) {
 	}
 	p.last = now
 	if !p.live {
-		fmt.Fprintln(p.out, text()) //nolint:errcheck // progress is told to whoever listens
+		fmt.Fprintln(p.out, text())
 		return
 	}
 	p.drawn = true
-	fmt.Fprintf(p.out, "\r\x1b[K%s", text()) //nolint:errcheck // as above
+	fmt.Fprintf(p.out, "\r\x1b[K%s", text())
 }
 
 // Clear takes the line off the terminal, so that something else can be printed in its place.
 func (p *Progress) Clear() {
 	if p.drawn {
-		fmt.Fprint(p.out, "\r\x1b[K") //nolint:errcheck // as above
+		fmt.Fprint(p.out, "\r\x1b[K")
 		p.drawn = false
 	}
 }
