@@ -51,7 +51,7 @@ func (a *app) prepareEmpty(ctx context.Context, db storage.DB) error {
 	if err != nil {
 		return err
 	}
-	p.lock.Logger = a.quiet()
+	p.lock.Logger, p.options.Logger = a.quiet(), a.quiet()
 	_, err = db.Initialise(ctx, p.lock, func(ctx context.Context, conn *sql.DB) error {
 		if err := empty(ctx, conn, db.Dialect()); err != nil {
 			return err

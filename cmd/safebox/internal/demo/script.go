@@ -28,8 +28,8 @@ func (t Tally) Total() int64 {
 	return sum
 }
 
-// Script is a run of events as JSON lines. All of the setup must be processed before the activity is published, because
-// a transfer depends on the registration of its payee, which stands in another partition.
+// Script is a run of events as JSON lines. The setup comes first: in the activity there are transfers, whose payees must
+// have been registered before.
 type Script struct {
 	Setup, Activity []rawLine
 	Tally           Tally
