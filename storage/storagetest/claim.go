@@ -1,0 +1,266 @@
+package storagetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
+)
+
+var claimTests = []conformanceTest{
+	{"excludes every other claim on the partition", claimExcludes},
+	{"takes at most the limit in order", claimTakesAtMostTheLimit},
+	{"of nothing is an empty batch", claimOfNothing},
+	{"is given back by a rollback", rollbackGivesBack},
+	{"moves the cursor by a commit", commitMovesTheCursor},
+	{"moves the cursor as far as the commit says", commitMovesAsFarAsSaid},
+	{"is over after its commit", commitEndsTheBatch},
+	{"ends when its handle is closed", closeEndsTheClaim},
+	{"ends when its connection is killed", killEndsTheClaim},
+	{"leaves an append alone", claimLeavesAppendsAlone},
+}
+
+// denied asks for a claim that somebody else must have. A backend that waits instead of refusing has a moment for it.
+func denied(t *testing.T, db storage.DB, partition int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(Context(t), 300*time.Millisecond)
+	defer cancel()
+	b, err := db.Claim(ctx, topic, group, partition, 10)
+	if err == nil {
+		b.Rollback()
+		t.Fatalf("partition %d was claimed twice", partition)
+	}
+	if !refused(err) {
+		t.Fatalf("a claim on a partition that is taken: %v", err)
+	}
+	if db.Dialect() == storage.PostgreSQL && !errors.Is(err, event.ErrClaimed) {
+		t.Errorf("a claim on a partition that is taken: %v, want ErrClaimed", err)
+	}
+}
+
+// ids are the ids of records, in order.
+func ids(records []event.Record) []string {
+	list := []string{}
+	for _, r := range records {
+		list = append(list, r.ID)
+	}
+	return list
+}
+
+func wantIDs(t *testing.T, b event.Batch, want ...string) {
+	t.Helper()
+	if want == nil {
+		want = []string{}
+	}
+	if diff := cmp.Diff(want, ids(b.Records())); diff != "" {
+		t.Fatalf("the events of the batch (-want +got):\n%s", diff)
+	}
+}
+
+func claimExcludes(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, credit("1", alice, 1))
+	join(t, f.db)
+	other := f.another(t)
+	b := mustClaim(t, f.db, p, 10)
+	denied(t, f.db, p)
+	denied(t, other, p)
+	b.Rollback()
+	b = mustClaim(t, other, p, 10)
+	denied(t, f.db, p)
+	mustCommit(t, b, 1)
+	wantIDs(t, mustClaim(t, f.db, p, 10))
+}
+
+func claimTakesAtMostTheLimit(t *testing.T, f fixture) {
+	pair := neighbours(2)
+	p := event.Partition(pair[0])
+	mustAppend(t, f.db, credit("1", pair[0], 1), credit("2", pair[1], 1), credit("3", pair[0], 1))
+	join(t, f.db)
+	b := mustClaim(t, f.db, p, 2)
+	wantIDs(t, b, "1", "2")
+	for i, r := range b.Records() {
+		if r.Topic != topic || r.Partition != p || r.Position != int64(i+1) {
+			t.Errorf("record %d is of %s, %d, %d", i, r.Topic, r.Partition, r.Position)
+		}
+	}
+	mustCommit(t, b, 2)
+	b = mustClaim(t, f.db, p, 2)
+	wantIDs(t, b, "3")
+	if b.Cursor() != 2 {
+		t.Errorf("the cursor is %d, want 2", b.Cursor())
+	}
+}
+
+func claimOfNothing(t *testing.T, f fixture) {
+	join(t, f.db)
+	for range 2 {
+		b := mustClaim(t, f.db, 5, 10)
+		wantIDs(t, b)
+		if b.Cursor() != 0 || len(b.Blocked()) != 0 {
+			t.Errorf("cursor %d, blocked %v", b.Cursor(), b.Blocked())
+		}
+		mustCommit(t, b, 0)
+	}
+	mustClaim(t, f.db, 5, 10).Rollback()
+	wantRows(t, f.db, "SELECT max(position) FROM event_cursor", "0")
+}
+
+func rollbackGivesBack(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, registration("1", alice, "alice"), credit("2", alice, 5))
+	join(t, f.db)
+	b := mustClaim(t, f.db, p, 10)
+	if _, err := apply(Context(t), b); err != nil {
+		t.Fatal(err)
+	}
+	b.Park(b.Records()[1], "why", 1)
+	b.Rollback()
+	b.Rollback() // again is nothing
+	wantRows(t, f.db, "SELECT npub FROM registeredsafebox")
+	wantRows(t, f.db, "SELECT subject FROM ledger_entry")
+	wantRows(t, f.db, "SELECT subject FROM parked_event")
+	wantIDs(t, mustClaim(t, f.another(t), p, 10), "1", "2")
+}
+
+func commitMovesTheCursor(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, registration("1", alice, "alice"), credit("2", alice, 5))
+	join(t, f.db)
+	b := mustClaim(t, f.db, p, 10)
+	if _, err := apply(Context(t), b); err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, b, 2)
+	cursors, err := f.another(t).Cursors(Context(t), topic, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := event.Positions{}
+	want[p] = 2
+	if diff := cmp.Diff(want, cursors); diff != "" {
+		t.Errorf("cursors (-want +got):\n%s", diff)
+	}
+	wantRows(t, f.db, "SELECT npub, balance FROM registeredsafebox", alice+" | 5")
+}
+
+func commitMovesAsFarAsSaid(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, credit("1", alice, 1), credit("2", alice, 1), credit("3", alice, 1))
+	join(t, f.db)
+	mustCommit(t, mustClaim(t, f.db, p, 10), 1)
+	b := mustClaim(t, f.db, p, 10)
+	wantIDs(t, b, "2", "3")
+	mustCommit(t, b, b.Cursor()) // nothing was processed
+	wantIDs(t, mustClaim(t, f.db, p, 10), "2", "3")
+}
+
+func commitEndsTheBatch(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, credit("1", alice, 1))
+	join(t, f.db)
+	b := mustClaim(t, f.db, p, 10)
+	mustCommit(t, b, 1)
+	b.Rollback() // does nothing any more
+	next := mustClaim(t, f.db, p, 10)
+	if next.Cursor() != 1 {
+		t.Errorf("the cursor is %d after a rollback that came too late, want 1", next.Cursor())
+	}
+	b.Rollback() // and does not end the batch of another
+	mustCommit(t, next, 1)
+}
+
+func closeEndsTheClaim(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, registration("1", alice, "alice"))
+	join(t, f.db)
+	other := f.another(t)
+	b := mustClaim(t, other, p, 10)
+	if _, err := apply(Context(t), b); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Commit(Context(t), 1); err == nil {
+		t.Error("a batch was committed after its handle was closed")
+	}
+	wantIDs(t, mustClaim(t, f.db, p, 10), "1")
+	wantRows(t, f.db, "SELECT npub FROM registeredsafebox")
+}
+
+func killEndsTheClaim(t *testing.T, f fixture) {
+	if f.db.Dialect() != storage.PostgreSQL {
+		return // a process and its connections are one there: the test before this one is all there is to it
+	}
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, registration("1", alice, "alice"), credit("2", alice, 1))
+	join(t, f.db)
+	other := f.another(t)
+	b := mustClaim(t, other, p, 10)
+	if _, err := apply(Context(t), b); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, f.db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND state = 'idle in transaction'`, "true")
+	await(t, "the killed connection's partition", func() bool {
+		again, err := f.db.Claim(Context(t), topic, group, p, 10)
+		if errors.Is(err, event.ErrClaimed) {
+			return false
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Rollback()
+		wantIDs(t, again, "1", "2")
+		return true
+	})
+	err := b.Commit(Context(t), 2)
+	if class := storage.ClassOf(err); class != storage.AdminShutdown && class != storage.Connection {
+		t.Errorf("committing on a killed connection: %v", err)
+	}
+	if !refused(err) {
+		t.Errorf("the failure is not called transient: %v", err)
+	}
+	wantIDs(t, mustClaim(t, other, p, 10), "1", "2") // on a new connection
+}
+
+// await asks again and again until the answer is yes.
+func await(t *testing.T, what string, yes func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for ctx := Context(t); !yes(); {
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func claimLeavesAppendsAlone(t *testing.T, f fixture) {
+	if f.db.Dialect() == storage.SQLite {
+		return // the one write lock of a file is for both
+	}
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, credit("1", alice, 1))
+	join(t, f.db)
+	b := mustClaim(t, f.db, p, 10)
+	mustAppend(t, f.another(t), credit("2", alice, 1))
+	mustCommit(t, b, 1)
+	wantIDs(t, mustClaim(t, f.db, p, 10), "2")
+}

@@ -1,0 +1,118 @@
+package storagetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/safebox/safebox/worker/event"
+)
+
+var positionTests = []conformanceTest{
+	{"heads are the last positions", headsAreLastPositions},
+	{"a group joins once and begins at the beginning", joinsOnce},
+	{"cursors move by themselves for each group", cursorsMovePerGroup},
+	{"an append wakes another process", appendWakes},
+	{"the channel of changes closes with its context", changesCloses},
+}
+
+func headsAreLastPositions(t *testing.T, f fixture) {
+	heads, err := f.db.Heads(Context(t), topic)
+	if err != nil || heads != (event.Positions{}) {
+		t.Errorf("heads of an empty log: %v, %v", heads, err)
+	}
+	people := strangers(3)
+	mustAppend(t, f.db, credit("1", people[0], 1), credit("2", people[1], 1), credit("3", people[0], 1))
+	want := event.Positions{}
+	want[event.Partition(people[0])], want[event.Partition(people[1])] = 2, 1
+	if heads, err = f.another(t).Heads(Context(t), topic); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, heads); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if heads, err = f.db.Heads(Context(t), "another"); err != nil || heads != (event.Positions{}) {
+		t.Errorf("heads of another topic: %v, %v", heads, err)
+	}
+}
+
+func joinsOnce(t *testing.T, f fixture) {
+	alice := person(1)
+	mustAppend(t, f.db, credit("1", alice, 1))
+	join(t, f.db)
+	join(t, f.another(t))
+	cursors, err := f.db.Cursors(Context(t), topic, group)
+	if err != nil || cursors != (event.Positions{}) {
+		t.Errorf("cursors of a new group: %v, %v", cursors, err)
+	}
+	wantRows(t, f.db, "SELECT count(*), count(DISTINCT partition), min(partition), max(partition), max(position) FROM event_cursor", "64 | 64 | 0 | 63 | 0")
+
+	mustCommit(t, mustClaim(t, f.db, event.Partition(alice), 10), 1)
+	join(t, f.db) // it keeps what is there
+	if cursors, err = f.db.Cursors(Context(t), topic, group); err != nil || cursors[event.Partition(alice)] != 1 {
+		t.Errorf("cursors after joining again: %v, %v", cursors, err)
+	}
+}
+
+func cursorsMovePerGroup(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, credit("1", alice, 1), credit("2", alice, 1))
+	join(t, f.db)
+	if err := f.db.Join(Context(t), topic, "another"); err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, mustClaim(t, f.db, p, 1), 1)
+	b, err := f.db.Claim(Context(t), topic, "another", p, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Rollback()
+	if b.Cursor() != 0 || len(b.Records()) != 2 {
+		t.Errorf("the other group is at %d with %d events before it; want 0 and 2", b.Cursor(), len(b.Records()))
+	}
+}
+
+func appendWakes(t *testing.T, f fixture) {
+	ctx, cancel := context.WithCancel(Context(t))
+	defer cancel()
+	changes := f.db.Changes(ctx, topic)
+	other := f.another(t)
+	// It may take a moment until somebody listens, and what was announced before that is missed: hence the repeats.
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for n := 1; ; n++ {
+		mustAppend(t, other, credit(time.Now().Format(time.RFC3339Nano), person(n), 1))
+		if err := other.Announce(ctx, topic); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case _, open := <-changes:
+			if !open {
+				t.Fatal("the channel closed before its context ended")
+			}
+			return
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("%d appends woke nobody", n)
+		}
+	}
+}
+
+func changesCloses(t *testing.T, f fixture) {
+	ctx, cancel := context.WithCancel(Context(t))
+	changes := f.db.Changes(ctx, topic)
+	cancel()
+	for {
+		select {
+		case _, open := <-changes:
+			if !open {
+				return
+			}
+		case <-Context(t).Done():
+			t.Fatal("the channel stayed open")
+		}
+	}
+}
