@@ -26,7 +26,10 @@ SELECT 'emergency_code', emergency_code, npub FROM registeredsafebox WHERE emerg
 SELECT nwc_secret, npub FROM nwcsecret WHERE nwc_secret = ANY ($1)
 
 -- name: load_quotes
-SELECT id, coalesce(npub, ''), handle, quote, amount, mint, paid FROM paymentquote WHERE quote = ANY ($1) ORDER BY id
+-- OFFSET 0 keeps the probes apart: as one join, a table that grew since it was analysed would be read whole.
+SELECT q.id, coalesce(q.npub, ''), q.handle, q.quote, q.amount, q.mint, q.paid
+FROM unnest($1::text[]) AS k (quote) CROSS JOIN LATERAL (SELECT * FROM paymentquote p WHERE p.quote = k.quote OFFSET 0) q
+ORDER BY q.id
 
 -- name: load_nwc_events
 SELECT event_id FROM nwcevent WHERE event_id = ANY ($1)
