@@ -17,6 +17,7 @@ var appendTests = []conformanceTest{
 	{"writes nothing for no events", appendsNothing},
 	{"keeps topics and sources apart", keepsTopicsAndSourcesApart},
 	{"keeps any bytes as data", keepsAnyBytes},
+	{"tells bytes from the text that stands for them", tellsBytesFromText},
 	{"keeps metadata", keepsMetadata},
 	{"keeps times to the microsecond", keepsTimes},
 }
@@ -173,6 +174,34 @@ func keepsAnyBytes(t *testing.T, f fixture) {
 		for _, got := range roundTrip(t, f, e) {
 			if diff := cmp.Diff(e, got.Event, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+// tellsBytesFromText appends data that is no text, and then, under the same identity, each text that a backend might have
+// stored in its place: they are other content.
+func tellsBytesFromText(t *testing.T, f fixture) {
+	e := event.Event{ID: "1", Source: source, Type: "t", Subject: "s", Time: moment, Data: []byte{0, 1, 0xff}}
+	stored := roundTrip(t, f, e)[0]
+	var text []string
+	for _, column := range rows(t, f.db, "SELECT data FROM event_log") {
+		text = append(text, column, "AAH/", `\x0001ff`)
+	}
+	for _, data := range text {
+		other := e
+		other.Data = []byte(data)
+		got, err := f.db.Append(Context(t), stored.Topic, []event.Event{other})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[0].Result != event.Conflict {
+			t.Errorf("%q in the place of three bytes is a %s, want a conflict", data, got[0].Result)
+		}
+		other.ID = data
+		for _, got := range roundTrip(t, f, other) {
+			if diff := cmp.Diff(other, got.Event, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%q (-want +got):\n%s", data, diff)
 			}
 		}
 	}
