@@ -26,13 +26,14 @@ type appender struct {
 	bus      *Bus
 	requests chan *request
 	closing  chan struct{}
+	written  chan struct{} // closed when the last request that will be written is answered
 	once     sync.Once
 	done     sync.WaitGroup
 	announce chan string
 }
 
 type request struct {
-	ctx      context.Context //nolint:containedctx // it travels with the request to the goroutine that serves it
+	ctx      context.Context // it travels with the request to the goroutine that serves it
 	topic    string
 	events   []event.Event
 	receipts []event.Receipt
@@ -41,7 +42,10 @@ type request struct {
 }
 
 func startAppender(b *Bus) *appender {
-	a := &appender{bus: b, requests: make(chan *request, groupEvents), closing: make(chan struct{}), announce: make(chan string, 16)}
+	a := &appender{
+		bus: b, requests: make(chan *request, groupEvents), closing: make(chan struct{}), written: make(chan struct{}),
+		announce: make(chan string, 16),
+	}
 	a.done.Add(2)
 	go a.write()
 	go a.announceAll()
@@ -59,6 +63,11 @@ func (a *appender) append(ctx context.Context, topic string, events []event.Even
 	}
 	r := &request{ctx: ctx, topic: topic, events: events, answered: make(chan struct{})}
 	select {
+	case <-a.closing:
+		return nil, ErrClosed
+	default:
+	}
+	select {
 	case a.requests <- r:
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -70,12 +79,20 @@ func (a *appender) append(ctx context.Context, topic string, events []event.Even
 		return r.receipts, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-a.written:
+	}
+	select {
+	case <-r.answered:
+		return r.receipts, r.err
+	default: // it came into the queue while the bus was closing, behind the last look at it
+		return nil, ErrClosed
 	}
 }
 
 func (a *appender) write() {
 	defer a.done.Done()
 	defer close(a.announce)
+	defer close(a.written)
 	var held *request // did not fit into the last group
 	for {
 		first := held
@@ -106,6 +123,19 @@ func (a *appender) write() {
 	}
 }
 
+// present answers the requests whose callers have left and returns the others.
+func present(group []*request) []*request {
+	waiting := group[:0]
+	for _, r := range group {
+		if r.err = r.ctx.Err(); r.err != nil {
+			close(r.answered)
+			continue
+		}
+		waiting = append(waiting, r)
+	}
+	return waiting
+}
+
 // refuseRest answers those who were in the queue when the bus was closed.
 func (a *appender) refuseRest() {
 	for {
@@ -119,32 +149,56 @@ func (a *appender) refuseRest() {
 	}
 }
 
-// commit writes a group. When it fails as a whole, each request is written alone, so that none fails for another's sake.
+// commit writes a group. When it fails as a whole, each request is written alone, so that none fails for another's sake;
+// unless the first of those shows that the database, not a request, is in trouble: then the others share its error
+// instead of waiting for it one after the other.
 func (a *appender) commit(group []*request) {
+	group = present(group)
+	var trouble error
 	if len(group) > 1 {
-		var events []event.Event
-		for _, r := range group {
-			events = append(events, r.events...)
-		}
-		// The group outlives any one caller: a caller who leaves must not take the others' append along.
-		receipts, err := a.bus.log.Append(context.WithoutCancel(group[0].ctx), group[0].topic, events)
-		if err == nil {
-			for _, r := range group {
-				r.receipts, receipts = receipts[:len(r.events):len(r.events)], receipts[len(r.events):]
-				close(r.answered)
-			}
-			a.tell(group[0].topic)
+		if trouble = a.together(group); trouble == nil {
 			return
 		}
-		a.bus.logger.Debug("a group of appends failed; writing each alone", "requests", len(group), "error", err)
+		a.bus.logger.Debug("a group of appends failed; writing each alone", "requests", len(group), "error", trouble)
 	}
-	for _, r := range group {
+	for i, r := range group {
 		r.receipts, r.err = a.bus.log.Append(r.ctx, r.topic, r.events)
+		lost := i == 0 && transient(trouble) && transient(r.err) && r.ctx.Err() == nil
 		close(r.answered)
+		if lost {
+			for _, other := range group[1:] {
+				other.err = r.err
+				close(other.answered)
+			}
+			return
+		}
 		if r.err == nil {
 			a.tell(r.topic)
 		}
 	}
+}
+
+// together writes a group in one transaction and answers it, or returns why it could not.
+func (a *appender) together(group []*request) error {
+	n := 0
+	for _, r := range group {
+		n += len(r.events)
+	}
+	events := make([]event.Event, 0, n)
+	for _, r := range group {
+		events = append(events, r.events...)
+	}
+	// The group outlives any one caller: a caller who leaves must not take the others' append along.
+	receipts, err := a.bus.log.Append(context.WithoutCancel(group[0].ctx), group[0].topic, events)
+	if err != nil {
+		return err
+	}
+	for _, r := range group {
+		r.receipts, receipts = receipts[:len(r.events):len(r.events)], receipts[len(r.events):]
+		close(r.answered)
+	}
+	a.tell(group[0].topic)
+	return nil
 }
 
 func (a *appender) tell(topic string) {
@@ -155,30 +209,32 @@ func (a *appender) tell(topic string) {
 	}
 }
 
-// announceAll tells other processes of new events, each topic at most once in announceEvery.
+// announceAll tells other processes of new events: at once, but each topic at most once in announceEvery.
 func (a *appender) announceAll() {
 	defer a.done.Done()
 	for topic := range a.announce {
-		topics := map[string]bool{topic: true}
-		pause := time.NewTimer(announceEvery)
-		a.announceOne(topic)
-	gather:
-		for {
-			select {
-			case t, open := <-a.announce:
-				if !open {
-					break gather
-				}
-				topics[t] = false // owed, unless it was just told and nothing came since
-			case <-pause.C:
-				break gather
+		for owed := map[string]bool{topic: true}; len(owed) > 0; owed = a.gather() {
+			for topic := range owed {
+				a.announceOne(topic)
 			}
 		}
-		pause.Stop()
-		for t, told := range topics {
-			if !told {
-				a.announceOne(t)
+	}
+}
+
+// gather returns the topics that get new events within announceEvery; when the bus is closed, those so far.
+func (a *appender) gather() map[string]bool {
+	owed := map[string]bool{}
+	pause := time.NewTimer(announceEvery)
+	defer pause.Stop()
+	for {
+		select {
+		case topic, open := <-a.announce:
+			if !open {
+				return owed
 			}
+			owed[topic] = true
+		case <-pause.C:
+			return owed
 		}
 	}
 }

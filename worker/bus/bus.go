@@ -39,7 +39,8 @@ func New(log event.Log, o Options) *Bus {
 }
 
 // Append writes events and answers each after the commit. Concurrent calls are committed in groups. When ctx ends while
-// the group is being written, the events may be in the log all the same: to append them again is safe.
+// the group is being written, the events may be in the log all the same: to append them again is safe. The events must
+// not be changed afterwards.
 func (b *Bus) Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
 	receipts, err := b.appender.append(ctx, topic, events)
 	for i, r := range receipts {
@@ -69,6 +70,9 @@ func (b *Bus) unwatch(topic string, w *waker) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.watchers[topic], w)
+	if len(b.watchers[topic]) == 0 {
+		delete(b.watchers, topic)
+	}
 }
 
 // wake tells the subscribers of this process that a topic has new events.
