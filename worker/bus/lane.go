@@ -18,11 +18,14 @@ const BehindParked = "waits behind an earlier parked event of the same subject"
 // process claims a partition, delivers a batch of it and commits. ctx is the hard end.
 func (s *subscription) process(ctx context.Context, p, limit int) report {
 	run := &run{subscription: s, partition: p, trouble: s.board.troubleOf(p), limit: limit, clock: time.Now(), phases: map[string]time.Duration{}}
+	defer run.end()
 	b, err := s.bus.log.Claim(ctx, s.topic, s.options.Group, p, limit)
 	run.phase("claim")
 	switch {
 	case errors.Is(err, event.ErrClaimed):
-		return report{seen: -1, pause: claimedPause, limit: run.keptLimit(), trouble: run.trouble}
+		rep := run.kept()
+		rep.pause = claimedPause
+		return rep
 	case err != nil:
 		return run.failed(ctx, "claim", err, -1, 0)
 	}
@@ -49,6 +52,20 @@ type run struct {
 	clock     time.Time
 	phases    map[string]time.Duration
 	outcomes  map[[2]string]int // (type, outcome) → events
+
+	context  context.Context // of the messages of a session; see offer
+	cancel   context.CancelFunc
+	patience *time.Timer // bounds a handover
+}
+
+// end gives back what the run holds beside its batch.
+func (r *run) end() {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	if r.patience != nil {
+		r.patience.Stop()
+	}
 }
 
 func (r *run) phase(name string) {
@@ -69,7 +86,7 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 	cursor := r.batch.Cursor()
 	free := unblocked(records, r.batch.Blocked())
 	if r.options.Handler != nil && len(free) > 0 {
-		session, err := r.options.Handler.Begin(ctx, r.batch, free)
+		session, err := begin(ctx, r.options.Handler, r.batch, free)
 		if err != nil {
 			return r.failed(ctx, "load", err, cursor, len(records))
 		}
@@ -97,11 +114,17 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 		handled++
 	}
 	r.phase("fold")
-	if done == 0 {
-		return r.recordFailed(ctx, records[0], stopped)
+	var p *PanicError
+	switch {
+	case ctx.Err() != nil: // the hard end: nothing of the batch
+		return r.kept()
+	case done == 0:
+		return r.stoppedBy(ctx, records[0], stopped)
+	case handled > 0 && errors.As(stopped, &p):
+		return r.spoilt(records[done], p, done)
 	}
 	if r.session != nil && handled > 0 {
-		if err := r.session.Finish(ctx); err != nil {
+		if err := finish(ctx, r.session); err != nil {
 			return r.failed(ctx, "store", err, cursor, done)
 		}
 	}
@@ -112,8 +135,9 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 	}
 	r.phase("commit")
 	r.committed(records[:done])
-	if stopped != nil { // the one that stopped the batch is tried again alone
-		rep := r.recordFailed(ctx, records[done], stopped)
+	if stopped != nil {
+		r.trouble = trouble{} // whatever it was, it is behind the cursor now
+		rep := r.stoppedBy(ctx, records[done], stopped)
 		rep.seen = last.Position
 		return rep
 	}
@@ -137,31 +161,6 @@ func unblocked(records []event.Record, blocked map[string]bool) []event.Record {
 	return free
 }
 
-// offer sends a record to the router and waits for the answer.
-func (r *run) offer(ctx context.Context, rec event.Record) (outcome string, err error) {
-	d := &delivery{record: rec, session: r.session}
-	m := toMessage(rec)
-	of, cancel := context.WithCancel(context.WithValue(ctx, deliveryKey{}, d))
-	defer cancel()
-	m.SetContext(of)
-	select {
-	case r.out <- m:
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	select {
-	case <-m.Acked():
-		return d.outcome, nil
-	case <-m.Nacked():
-		if d.err != nil {
-			return "", d.err
-		}
-		return "", errors.New("the consumer did not acknowledge the message")
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-}
-
 func (r *run) committed(records []event.Record) {
 	o := r.bus.observer
 	now := time.Now()
@@ -174,10 +173,35 @@ func (r *run) committed(records []event.Record) {
 	o.Batch(len(records), r.phases)
 }
 
+// stoppedBy says how to go on at the record at which a batch ended early.
+func (r *run) stoppedBy(ctx context.Context, rec event.Record, cause error) report {
+	if errors.Is(cause, errGivenBack) {
+		t := r.trouble
+		t.failures++
+		// As few records as may be are claimed for a consumer that takes none.
+		return report{seen: -1, pause: backoff(t.failures), limit: 1, trouble: t}
+	}
+	return r.recordFailed(ctx, rec, cause)
+}
+
+// spoilt gives up a batch whose session may be in any state after a panic. The n records before the one that panicked are
+// processed again, without it.
+func (r *run) spoilt(rec event.Record, cause *PanicError, n int) report {
+	r.bus.observer.Retried("handler")
+	r.logger.Warn("a handler panicked; the batch is rolled back and its events before that one are processed again",
+		"partition", rec.Partition, "position", rec.Position, "event", rec.ID, "type", rec.Type, "events", n, "error", cause)
+	return report{seen: -1, limit: n, trouble: r.trouble}
+}
+
+// kept is the report of a run that taught nothing.
+func (r *run) kept() report {
+	return report{seen: -1, limit: r.keptLimit(), trouble: r.trouble}
+}
+
 // recordFailed counts an attempt at a record that stands alone, or makes it stand alone next time.
 func (r *run) recordFailed(ctx context.Context, rec event.Record, cause error) report {
 	if ctx.Err() != nil {
-		return report{seen: -1, limit: r.keptLimit(), trouble: r.trouble}
+		return r.kept()
 	}
 	t := r.trouble
 	if t.position != rec.Position {
@@ -197,13 +221,17 @@ func (r *run) recordFailed(ctx context.Context, rec event.Record, cause error) r
 	}
 	r.logger.Warn("an event failed; it is tried again alone", "partition", rec.Partition, "position", rec.Position, "event", rec.ID,
 		"type", rec.Type, "attempt", t.attempts, "in", pause, "error", cause)
+	var p *PanicError
+	if errors.As(cause, &p) {
+		r.logger.Debug("where the handler panicked", "event", rec.ID, "stack", string(p.Stack))
+	}
 	return report{seen: -1, pause: pause, limit: 1, trouble: t}
 }
 
 // failed handles an error of the database: of a whole batch of n records, none of which is known to be the cause.
 func (r *run) failed(ctx context.Context, phase string, cause error, cursor int64, n int) report {
 	if ctx.Err() != nil {
-		return report{seen: -1, limit: r.keptLimit(), trouble: r.trouble}
+		return r.kept()
 	}
 	if transient(cause) || n == 0 {
 		t := r.trouble

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/safebox/safebox/worker/event"
 )
@@ -26,7 +25,7 @@ func SkipParked(ctx context.Context, log event.Log, topic, group, subject string
 	return unpark(ctx, log, topic, group, subject, h, true)
 }
 
-func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, skip bool) (ParkedResult, error) {
+func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, skipping bool) (ParkedResult, error) {
 	res := ParkedResult{Subject: subject, Outcomes: map[string]int{}}
 	for first := true; ; first = false {
 		b, err := log.ClaimParked(ctx, topic, group, subject)
@@ -36,61 +35,57 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 		if err != nil {
 			return res, err
 		}
-		outcome, stopped, err := unparkOne(ctx, b, h, skip && first)
-		waiting := len(b.Records())
+		position, waiting := b.Records()[0].Position, len(b.Records())
+		outcome, err := unparkOne(ctx, b, h, skipping && first)
 		b.Rollback()
-		if err != nil && !transient(err) && ctx.Err() == nil {
-			stopped = err // the database refuses this event: it stays parked, with this error
-		} else if err != nil {
-			return res, err
-		}
-		if stopped == nil {
+		switch {
+		case err == nil:
 			res.Outcomes[outcome]++
-			continue
+		case transient(err) || ctx.Err() != nil:
+			return res, err
+		default: // the handler or the database refuses this event: it stays parked, with this error
+			res.Waiting, res.Error = waiting, err.Error()
+			return res, keepParked(ctx, log, topic, group, subject, position, err)
 		}
-		res.Waiting, res.Error = waiting, stopped.Error()
-		return res, keepParked(ctx, log, topic, group, subject, stopped)
 	}
 }
 
-// unparkOne processes the first record of a batch of parked events and commits it. stopped is the handler's error.
-func unparkOne(ctx context.Context, b event.Batch, h Handler, skip bool) (outcome string, stopped, err error) {
+// unparkOne processes the first record of a batch of parked events and commits it.
+func unparkOne(ctx context.Context, b event.Batch, h Handler, skipping bool) (outcome string, err error) {
 	rec := b.Records()[0]
-	session, err := h.Begin(ctx, b, b.Records()[:1])
+	session, err := begin(ctx, h, b, b.Records()[:1])
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	if skip {
-		outcome, stopped = session.Skip(ctx, rec)
+	if skipping {
+		outcome, err = skip(ctx, session, rec)
 	} else {
-		outcome, stopped = handleSafely(ctx, session, rec)
+		outcome, err = handle(ctx, session, rec)
 	}
-	if stopped != nil {
-		return "", stopped, nil
+	if err != nil {
+		return "", err
 	}
-	if err := session.Finish(ctx); err != nil {
-		return "", nil, err
+	if err := finish(ctx, session); err != nil {
+		return "", err
 	}
-	return outcome, nil, b.Commit(ctx, rec.Position)
+	return outcome, b.Commit(ctx, rec.Position)
 }
 
-func handleSafely(ctx context.Context, s Session, rec event.Record) (outcome string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return s.Handle(ctx, rec)
-}
-
-// keepParked writes the new error and the further attempt to the first parked event of a subject.
-func keepParked(ctx context.Context, log event.Log, topic, group, subject string, cause error) error {
+// keepParked writes the new error and the further attempt to the first parked event of a subject, unless someone else has
+// ended that one meanwhile.
+func keepParked(ctx context.Context, log event.Log, topic, group, subject string, position int64, cause error) error {
 	b, err := log.ClaimParked(ctx, topic, group, subject)
+	if errors.Is(err, event.ErrNotFound) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer b.Rollback()
 	rec := b.Records()[0]
+	if rec.Position != position {
+		return nil
+	}
 	b.Park(rec, cause.Error(), 1)
 	return b.Commit(ctx, rec.Position-1)
 }

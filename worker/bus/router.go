@@ -9,7 +9,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 )
 
 // Router runs handlers on Watermill's router.
@@ -20,12 +19,14 @@ type Router struct {
 
 // NewRouter makes a router whose Close waits at most closeTimeout for the batches in hand.
 func NewRouter(logger *slog.Logger, closeTimeout time.Duration) (*Router, error) {
-	r, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, watermill.NewSlogLogger(quiet(logger)))
+	if logger == nil {
+		logger = slog.Default()
+	}
+	r, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, frameLogger{logger})
 	if err != nil {
 		return nil, fmt.Errorf("watermill router: %w", err)
 	}
-	// The outermost middleware sees what the others make of an error or a panic.
-	r.AddMiddleware(remember, middleware.Recoverer)
+	r.AddMiddleware(remember) // first, so outermost: it sees what the others make of an error
 	return &Router{router: r, failed: make(chan error, 1)}, nil
 }
 
@@ -37,7 +38,7 @@ func (r *Router) Handle(name, topic string, s *Subscriber) {
 			return errors.New("the message came from no batch with a session")
 		}
 		var err error
-		d.outcome, err = d.session.Handle(m.Context(), d.record)
+		d.outcome, err = handle(m.Context(), d.session, d.record)
 		return err
 	})
 }
@@ -63,9 +64,11 @@ func (r *Router) Failed() <-chan error { return r.failed }
 // Close stops claiming, finishes the batches in hand, and returns when the last is committed.
 func (r *Router) Close() error { return r.router.Close() }
 
+// remember keeps the error of a message's handling for the lane, which has only the missing acknowledgement. A panic
+// is an error too.
 func remember(next message.HandlerFunc) message.HandlerFunc {
 	return func(m *message.Message) ([]*message.Message, error) {
-		out, err := next(m)
+		out, err := safely(next, m)
 		if d := deliveryOf(m.Context()); d != nil {
 			d.err = err
 		}
@@ -73,21 +76,29 @@ func remember(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// quiet keeps Watermill's reports of each failed message at debug: the lane reports them once, with what it does about it.
-func quiet(l *slog.Logger) *slog.Logger { return slog.New(demoted{l.Handler()}) }
-
-type demoted struct{ slog.Handler }
-
-func (d demoted) Enabled(ctx context.Context, _ slog.Level) bool {
-	return d.Handler.Enabled(ctx, slog.LevelDebug)
+func safely(next message.HandlerFunc, m *message.Message) (out []*message.Message, err error) {
+	defer recovered(&err)
+	return next(m)
 }
 
-func (d demoted) Handle(ctx context.Context, r slog.Record) error {
-	r.Level = slog.LevelDebug
-	return d.Handler.Handle(ctx, r)
+// frameLogger is Watermill's logger. What it reports of the router's life and of each failed message is for debugging:
+// the lane reports a failure once, with what it does about it. Of messages that went well nothing is said.
+type frameLogger struct{ logger *slog.Logger }
+
+func (l frameLogger) Error(msg string, err error, fields watermill.LogFields) {
+	l.with(fields).Debug(msg, "error", err)
+}
+func (l frameLogger) Info(msg string, fields watermill.LogFields)  { l.with(fields).Debug(msg) }
+func (l frameLogger) Debug(msg string, fields watermill.LogFields) { l.with(fields).Debug(msg) }
+func (l frameLogger) Trace(string, watermill.LogFields)            {}
+func (l frameLogger) With(fields watermill.LogFields) watermill.LoggerAdapter {
+	return frameLogger{l.with(fields)}
 }
 
-func (d demoted) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return demoted{d.Handler.WithAttrs(attrs)}
+func (l frameLogger) with(fields watermill.LogFields) *slog.Logger {
+	logger := l.logger
+	for name, value := range fields {
+		logger = logger.With(name, value)
+	}
+	return logger
 }
-func (d demoted) WithGroup(name string) slog.Handler { return demoted{d.Handler.WithGroup(name)} }

@@ -19,6 +19,9 @@ type SubscriberOptions struct {
 	Batch       int           // most records in one transaction; 0: 500
 	Poll        time.Duration // longest time between two looks at the log; 0: 250 ms
 	MaxAttempts int           // of a record, before it is parked; 0: for ever
+	// CloseTimeout is how long Close waits for the batches in hand. Then the contexts of their messages end, and what is
+	// not acknowledged is given back. 0: 10 s.
+	CloseTimeout time.Duration
 }
 
 // Subscriber reads topics for one consumer group. Any number of subscribers, in any number of processes, may share a
@@ -50,11 +53,15 @@ func (b *Bus) Subscriber(o SubscriberOptions) (*Subscriber, error) {
 	if o.Poll == 0 {
 		o.Poll = 250 * time.Millisecond
 	}
+	if o.CloseTimeout == 0 {
+		o.CloseTimeout = 10 * time.Second
+	}
 	return &Subscriber{bus: b, options: o, logger: b.logger.With("group", o.Group), closing: make(chan struct{})}, nil
 }
 
 // Subscribe implements message.Subscriber. The channel closes after Close, when the batches in hand are finished, or when
-// ctx ends, which rolls them back.
+// ctx ends, which rolls them back. The channel of a subscriber with a Handler is for a Router: who takes a message from it
+// has to answer it.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +72,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, err
 	}
 	sub := &subscription{
-		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch),
+		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch), hurry: make(chan struct{}),
 	}
 	s.running.Add(1)
 	go func() {
@@ -93,6 +100,7 @@ type subscription struct {
 	topic string
 	out   chan *message.Message
 	board *board
+	hurry chan struct{} // closed CloseTimeout after Close
 }
 
 // run ends when the subscriber is closed or ctx is done, after the last lane.
@@ -100,29 +108,48 @@ func (s *subscription) run(ctx context.Context) {
 	defer close(s.out)
 	claiming, stop := context.WithCancel(ctx)
 	defer stop()
-	var parts sync.WaitGroup
-	parts.Go(func() {
-		select {
-		case <-s.closing:
-			stop()
-		case <-claiming.Done():
-		}
-	})
-	parts.Go(func() { s.scout(claiming) })
+	var lanes, others sync.WaitGroup
+	ended := make(chan struct{})
+	others.Go(func() { s.awaitClose(claiming, stop, ended) })
+	others.Go(func() { s.scout(claiming) })
 	for range s.options.Lanes {
-		parts.Go(func() {
-			for {
-				p, limit, ok := s.board.take(claiming)
-				if !ok {
-					return
-				}
-				s.bus.observer.LaneBusy(1)
-				s.board.give(p, s.process(ctx, p, limit))
-				s.bus.observer.LaneBusy(-1)
-			}
-		})
+		lanes.Go(func() { s.lane(ctx, claiming) })
 	}
-	parts.Wait()
+	lanes.Wait()
+	close(ended)
+	others.Wait()
+}
+
+// lane processes batches until claiming ends. ctx is the hard end.
+func (s *subscription) lane(ctx, claiming context.Context) {
+	for {
+		p, limit, ok := s.board.take(claiming)
+		if !ok {
+			return
+		}
+		s.bus.observer.LaneBusy(1)
+		s.board.give(p, s.process(ctx, p, limit))
+		s.bus.observer.LaneBusy(-1)
+	}
+}
+
+// awaitClose stops the claiming on Close, and hurries the lanes that have not ended by the CloseTimeout.
+func (s *subscription) awaitClose(claiming context.Context, stop func(), ended <-chan struct{}) {
+	select {
+	case <-claiming.Done():
+		return
+	case <-s.closing:
+		stop()
+	}
+	timer := time.NewTimer(s.options.CloseTimeout)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		s.logger.Warn("batches in hand were not finished in time: what is not acknowledged is given back",
+			"topic", s.topic, "after", s.options.CloseTimeout)
+		close(s.hurry)
+	}
 }
 
 // scoutPause is the shortest time between two looks at the log.
@@ -134,7 +161,7 @@ func (s *subscription) scout(ctx context.Context) {
 	defer s.bus.unwatch(s.topic, own)
 	others := s.bus.log.Changes(ctx, s.topic)
 	defer func() {
-		for range others { //nolint:revive // it closes when ctx is done: wait for that
+		for range others { // it closes when ctx is done: wait for that
 		}
 	}()
 	failures := 0
