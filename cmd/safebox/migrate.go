@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -46,7 +47,7 @@ func current(ctx context.Context, db storage.DB) (s migrations.State, err error)
 func (a *app) printCurrent(s migrations.State) error {
 	switch {
 	case s.Problem != "":
-		if err := a.printf("%s", s.Revision); err != nil {
+		if err := a.printf("%s", cmp.Or(s.Revision, "(none)")); err != nil {
 			return err
 		}
 		return a.printf("An upgrade would be refused: %s", s.Problem)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,14 @@ func (a *app) workerCommand() *cobra.Command {
 		Long: "worker is what an orchestrator starts, any number of times and at the same moment. SIGTERM makes it finish what it has\n" +
 			"in hand and exit 0; a second signal ends it at once.",
 		Args: none,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.work(cmd.Context(), untilIdle) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := a.work(cmd.Context(), untilIdle)
+			if cmd.Context().Err() != nil && errors.Is(err, context.Canceled) {
+				a.log.Info("stopped before there was any work in hand")
+				return nil
+			}
+			return err
+		},
 	}
 	c.Flags().BoolVar(&untilIdle, "until-idle", false, "process what there is and exit")
 	c.Flags().StringVar(&a.named, "instance", "", "the name of this replica (default: host, process id and four letters)")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -107,15 +108,31 @@ func (s *site) drop(role string) {
 	db.Exec("DROP ROLE IF EXISTS " + role) //nolint:errcheck,noctx // the server goes away as well
 }
 
-func TestWorkerWithoutAServerTriesForTheTimeoutAndSaysSo(t *testing.T) {
+// deserted is an address where nobody listens.
+func deserted(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return l.Addr().String()
+}
+
+func TestWorkerThatIsStoppedWhileItWaitsForAServerEndsWell(t *testing.T) {
+	s := newSite(t, "postgresql://me@"+deserted(t)+"/db", "DB_POOL_TIMEOUT_SECONDS=3600")
+	p := s.start(nil, "worker")
+	p.await("trying again")
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit %d\n%s", code, p.log.text())
+	}
+}
+
+func TestWorkerWithoutAServerTriesForTheTimeoutAndSaysSo(t *testing.T) {
+	addr := deserted(t)
 	s := newSite(t, "postgresql://me:pa55word@"+addr+"/db", "DB_POOL_TIMEOUT_SECONDS=2")
 	r := s.run("worker")
 	if r.code != exitUnreachable || !strings.Contains(r.stderr, addr) || strings.Contains(r.stderr, "pa55word") {
