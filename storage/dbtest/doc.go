@@ -15,6 +15,7 @@
 //  3. Nothing is skipped. Where PostgreSQL's programs are missing the test fails and says how to install them.
 //  4. A server on the loopback address lets the role postgres in without a password; every other role needs one
 //     (SCRAM-SHA-256).
+//  5. A PgBouncer belongs to one test and ends with it; on Linux also when the test process dies.
 //
 // SAFEBOX_TEST_POSTGRESQL names a server to use instead of the shared one: an URL whose role may create databases.
 package dbtest

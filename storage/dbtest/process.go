@@ -93,9 +93,9 @@ func (p *process) awaitAnswer(url string, limit time.Duration) error {
 		}
 		select {
 		case <-p.done:
-			return errors.New("PostgreSQL ended while it started")
+			return errors.New("it ended while it started")
 		case <-deadline.C:
-			return fmt.Errorf("PostgreSQL did not answer within %s: %w", limit, err)
+			return fmt.Errorf("it did not answer within %s: %w", limit, err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

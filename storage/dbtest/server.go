@@ -178,7 +178,7 @@ func (s *PostgreSQLServer) startOnce(owner *syscall.Credential) error {
 	if err := p.awaitAnswer(url, time.Minute); err != nil {
 		p.end(syscall.SIGQUIT)
 		s.process = nil
-		return err
+		return fmt.Errorf("PostgreSQL: %w", err)
 	}
 	s.port = port
 	s.janitor.watch(p.pid())
@@ -219,14 +219,7 @@ func (s *PostgreSQLServer) Restart(tb testing.TB) {
 }
 
 // Log is the end of the server's log.
-func (s *PostgreSQLServer) Log() string {
-	b, err := os.ReadFile(s.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	const most = 8 << 10
-	return string(b[max(0, len(b)-most):])
-}
+func (s *PostgreSQLServer) Log() string { return tail(s.logFile()) }
 
 // remove ends the server and removes its files.
 func (s *PostgreSQLServer) remove() {

@@ -71,7 +71,14 @@ func (db *DB) firstConnection(ctx context.Context) error {
 		return err
 	}
 	defer c.Release()
-	return checkVersion(c.Conn().PgConn().ParameterStatus("server_version"))
+	if err := checkVersion(c.Conn().PgConn().ParameterStatus("server_version")); err != nil {
+		return err
+	}
+	if pooled(db.options) { // it lets clients in while it has no server
+		var one int
+		return ask(ctx, c.Conn(), queries.Get("ping"), &one)
+	}
+	return locker{db}.checkSession(ctx, c.Conn())
 }
 
 // tooOldError says that the server lacks what the sessions need.
@@ -101,10 +108,15 @@ func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
 		return fmt.Errorf("%w: %s: %w; %s", storage.ErrConfig, where, connectReason(err), advice)
 	}
 	var old *tooOldError
+	var pooler *PoolerError
 	var pg *pgconn.PgError
 	switch {
+	case errors.As(err, &pooler):
+		return pooler
 	case errors.As(err, &old):
 		return because("upgrade the server")
+	case errors.As(err, &pg) && pg.Code == stateProtocol && pooled(db.options):
+		return nil // so a pooler says that it has no connection to the server yet, or no place for another client
 	case errors.As(err, &pg):
 		return fatalState(pg.Code, c, because)
 	case disagrees(err):
@@ -112,6 +124,10 @@ func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
 	}
 	return nil
 }
+
+// stateProtocol is the SQLSTATE of a violated protocol, which is also what PgBouncer answers with whatever is wrong: a
+// startup parameter that it does not know, for one.
+const stateProtocol = "08P01"
 
 func fatalState(code string, c *pgx.ConnConfig, because func(string) error) error {
 	switch {
@@ -123,8 +139,8 @@ func fatalState(code string, c *pgx.ConnConfig, because func(string) error) erro
 		return because("create the database, or correct its name at the end of DATABASE")
 	case code == "42501":
 		return because(fmt.Sprintf("grant the user %q CONNECT on the database", c.User))
-	case code == "08P01":
-		return because("if this is a connection pooler such as PgBouncer, set SAFEBOX_DATABASE_DIRECT to the server behind it")
+	case code == stateProtocol:
+		return because("if this is a connection pooler such as PgBouncer, set SAFEBOX_DATABASE_DIRECT to the URL of the PostgreSQL server behind it")
 	case code == "42704" || strings.HasPrefix(code, "22"):
 		return because(fmt.Sprintf("it refuses a setting of the session: it may be older than PostgreSQL %d, or an option in DATABASE is wrong", oldestServer))
 	}

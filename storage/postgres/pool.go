@@ -20,14 +20,15 @@ import (
 )
 
 // Time limits of a connection. A replica that the network cuts off is dead to the server after keepaliveIdle +
-// keepaliveCount × keepaliveInterval = 8 s, or after userTimeout when data is under way: within the 10 s in which its
-// locks must be free for another.
+// keepaliveCount × keepaliveInterval = 7 s, or after userTimeout when data is under way, and a running statement ends at
+// most connectionCheck after that: within the 10 s in which its locks must be free for another.
 const (
 	connectTimeout    = 5 * time.Second
-	keepaliveIdle     = 5 * time.Second
+	keepaliveIdle     = 4 * time.Second
 	keepaliveInterval = time.Second
 	keepaliveCount    = 3
-	userTimeout       = 8 * time.Second
+	userTimeout       = 7 * time.Second
+	connectionCheck   = 2 * time.Second
 )
 
 // sessionParameters are sent with the startup of every connection to a server. PostgreSQL 14 brought
@@ -35,7 +36,7 @@ const (
 func sessionParameters() map[string]string {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	return map[string]string{
-		"client_connection_check_interval":    "2s",
+		"client_connection_check_interval":    strconv.Itoa(int(connectionCheck / time.Millisecond)),
 		"idle_in_transaction_session_timeout": "60s",
 		"tcp_keepalives_idle":                 seconds(keepaliveIdle),
 		"tcp_keepalives_interval":             seconds(keepaliveInterval),
@@ -53,11 +54,8 @@ func poolConfig(o storage.Options, t *tracer) (*pgxpool.Config, error) {
 	if c.ConnConfig, err = connConfig(o.URL, o.Role, o.Instance, t); err != nil {
 		return nil, err
 	}
-	if o.Direct.String() != o.URL.String() {
-		// What stands in front is a pooler: its connections are not ours to set up, and it refuses parameters it does not know.
-		for name := range sessionParameters() {
-			delete(c.ConnConfig.RuntimeParams, name)
-		}
+	if pooled(o) {
+		throughPooler(c.ConnConfig)
 	}
 	c.MaxConns = int32(min(o.Policy.Max(), math.MaxInt32))
 	c.MinConns = 0
