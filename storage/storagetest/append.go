@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -20,6 +21,7 @@ var appendTests = []conformanceTest{
 	{"tells bytes from the text that stands for them", tellsBytesFromText},
 	{"keeps metadata", keepsMetadata},
 	{"keeps times to the microsecond", keepsTimes},
+	{"never records an event before the one ahead of it", recordsInOrder},
 }
 
 func answersEachEvent(t *testing.T, f fixture) {
@@ -238,5 +240,28 @@ func keepsTimes(t *testing.T, f fixture) {
 				t.Errorf("%s: recorded at %v", name, got.RecordedAt)
 			}
 		}
+	}
+}
+
+// recordsInOrder moves the clock back, by moving what is recorded ahead of it.
+func recordsInOrder(t *testing.T, f fixture) {
+	alice := person(1)
+	mustAppend(t, f.db, credit("1", alice, 1))
+	soon := "now() + interval '1 hour'"
+	if f.db.Dialect() == storage.SQLite {
+		soon = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '+1 hour')"
+	}
+	damage(t, f.db, "UPDATE event_log SET recorded_at = "+soon)
+	mustAppend(t, f.db, credit("2", alice, 1), credit("3", alice, 1))
+	join(t, f.db)
+	var before time.Time
+	for _, r := range mustClaim(t, f.db, event.Partition(alice), 10).Records() {
+		if !r.RecordedAt.After(before) {
+			t.Errorf("event %s was recorded at %v, the one ahead of it at %v", r.ID, r.RecordedAt, before)
+		}
+		before = r.RecordedAt
+	}
+	if before.Before(time.Now().Add(30 * time.Minute)) {
+		t.Errorf("the last event was recorded at %v, before the first", before)
 	}
 }
