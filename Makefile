@@ -13,10 +13,10 @@ BENCHTIME ?= 1s
 FUZZTIME  ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fuzz bench ci clean
+.PHONY: help build run test lint fuzz bench bench-peers ci clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nVariables: ARGS (run), PKG and BENCH and BENCHTIME (bench), FUZZTIME (fuzz), VERSION (build).\n'
 
 build: ## Build bin/safebox, one static binary
@@ -41,6 +41,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 bench: ## Run the benchmarks matching BENCH, BENCHTIME (1s) each
 	.ci/need postgresql
 	go test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem -timeout 20m $(PKG)
+
+bench-peers: ## Start fifty replicas at once, beside goose with its session lock (about a minute a round)
+	.ci/need postgresql
+	cd initlock/bench && go test -run '^$$' -bench . -benchtime 1x -timeout 20m .
 
 ci: ## Run everything that continuous integration runs
 	.ci/run
