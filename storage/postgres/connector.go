@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"strconv"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -63,5 +64,15 @@ func schemaConfig(direct *pgx.ConnConfig, application string) *pgx.ConnConfig {
 	c.RuntimeParams["application_name"] = application
 	c.RuntimeParams["statement_timeout"] = "0"
 	c.RuntimeParams["idle_session_timeout"] = "0"
+	return c
+}
+
+// lockConfig is the configuration of the session that holds the initialisation lock: it is schemaConfig, but the server
+// ends the session when it falls silent, in a transaction or between two.
+func lockConfig(direct *pgx.ConnConfig, application string) *pgx.ConnConfig {
+	c := schemaConfig(direct, application)
+	silence := strconv.FormatInt(lockSilence.Milliseconds(), 10)
+	c.RuntimeParams["idle_session_timeout"] = silence
+	c.RuntimeParams["idle_in_transaction_session_timeout"] = silence
 	return c
 }

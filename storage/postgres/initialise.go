@@ -20,7 +20,8 @@ func (db *DB) Initialise(ctx context.Context, o initlock.Options, work func(cont
 		o.Logger = db.log
 	}
 	return initlock.Run(ctx, locker{db}, db.Marker(), o, func(ctx context.Context, held initlock.Lease) error {
-		return work(ctx, held.(*lease).session) // locker makes no other
+		l := held.(*lease) // locker makes no other
+		return l.blame(ctx, work(ctx, l.session))
 	})
 }
 

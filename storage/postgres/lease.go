@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/safebox/safebox/initlock"
@@ -26,6 +27,7 @@ const activityTimeout = 2 * time.Second
 type lease struct {
 	db      *DB
 	session *sql.DB
+	beat    *heartbeat
 	epoch   int64
 }
 
@@ -100,10 +102,28 @@ func (l *lease) Activity(ctx context.Context, text string) error {
 // Release implements initlock.Lease. The session ends whatever becomes of the unlocking, which only makes the lock free
 // a moment sooner.
 func (l *lease) Release(ctx context.Context) error {
+	l.beat.stop()
 	var unlocked bool
 	err := l.session.QueryRowContext(ctx, qInitUnlock.SQL).Scan(&unlocked)
 	if err == nil && !unlocked {
 		err = &storage.Error{Statement: qInitUnlock.Name, Class: storage.Other, Err: ErrLockLost}
 	}
 	return errors.Join(wrap(qInitUnlock.Name, err), l.session.Close())
+}
+
+// sessionCheck bounds how long a session that failed the work may take to show whether it is still there.
+const sessionCheck = 2 * time.Second
+
+// blame says of an error of the work that the session is gone, where it is: the error itself may be anything then, and
+// whoever sorts it must be told that the database went away and nobody's work is wrong.
+func (l *lease) blame(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || errors.Is(err, ErrLockLost) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sessionCheck)
+	defer cancel()
+	if errors.Is(l.session.PingContext(ctx), ErrLockLost) {
+		return &storage.Error{Statement: stmtLockSession, Class: storage.Connection, Err: fmt.Errorf("%w; what failed first: %w", ErrLockLost, err)}
+	}
+	return err
 }

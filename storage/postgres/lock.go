@@ -54,21 +54,25 @@ func (l locker) TryLock(ctx context.Context, name string) (initlock.Lease, error
 	if held {
 		return nil, initlock.ErrLocked
 	}
-	session := openSession(schemaConfig(l.db.direct, applicationName(roleInit, name)))
-	if err := l.take(ctx, session); err != nil {
+	session := openSession(lockConfig(l.db.direct, applicationName(roleInit, name)))
+	beat := &heartbeat{db: l.db, session: session}
+	if err := l.take(ctx, session, beat); err != nil {
 		return nil, errors.Join(err, session.Close())
 	}
-	return &lease{db: l.db, session: session}, nil
+	beat.start() //nolint:contextcheck // it lives as long as the lease
+	return &lease{db: l.db, session: session, beat: beat}, nil
 }
 
-// take takes the lock on the session, after making sure that the session is ours alone.
-func (l locker) take(ctx context.Context, session *sql.DB) error {
+// take takes the lock on the session, after making sure that the session is ours alone, and tells the heartbeat which
+// session it is.
+func (l locker) take(ctx context.Context, session *sql.DB, beat *heartbeat) error {
 	c, err := session.Conn(ctx)
 	if err != nil {
 		return l.refuse(err)
 	}
 	err = c.Raw(func(driverConn any) error {
 		conn := driverConn.(*stdlib.Conn).Conn() // oneSession makes no other
+		beat.pid, beat.socket = conn.PgConn().PID(), conn.PgConn().Conn()
 		if err := l.checkSession(ctx, conn); err != nil {
 			return err
 		}

@@ -14,6 +14,13 @@ WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND classid = 0 AND objid = 841337001 AND objsubid = 1;
 
+-- name: init_session_holds
+SELECT count(*) > 0
+FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND pid = $1
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND classid = 0 AND objid = 841337001 AND objsubid = 1;
+
 -- name: init_unlock
 SELECT pg_advisory_unlock(841337001);
 

@@ -1,0 +1,41 @@
+package faulttest
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	_ "github.com/safebox/safebox/storage/postgres" // registers the backend
+	_ "github.com/safebox/safebox/storage/sqlite"   // registers the backend
+	"github.com/safebox/safebox/storage/dbtest"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(victimURL) != "" {
+		os.Exit(beVictim())
+	}
+	dbtest.Main(m)
+}
+
+// moments is how many random moments a fault is tried at.
+func moments(short int) int {
+	if os.Getenv("SAFEBOX_TEST_LONG") == "1" {
+		return 100
+	}
+	return short
+}
+
+// dice gives random numbers that SAFEBOX_TEST_SEED repeats.
+func dice(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv("SAFEBOX_TEST_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("SAFEBOX_TEST_SEED: %v", err)
+		}
+	}
+	t.Logf("SAFEBOX_TEST_SEED=%d repeats these moments", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
