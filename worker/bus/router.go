@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -12,9 +13,24 @@ import (
 )
 
 // Router runs handlers on Watermill's router.
+//
+// Watermill's router begins its Close by ending the context that it subscribed with. Here that would roll the batches in
+// hand back, so the subscriptions get Start's context instead, and Close closes the subscribers.
 type Router struct {
-	router *message.Router
-	failed chan error // of the router itself
+	router      *message.Router
+	subscribers []*Subscriber
+	hard        context.Context //nolint:containedctx // Watermill calls Subscribe, and passes a context of its own
+	failed      chan error      // of the router itself
+}
+
+// routed is a subscriber as Watermill's router sees it.
+type routed struct {
+	*Subscriber
+	router *Router
+}
+
+func (s routed) Subscribe(_ context.Context, topic string) (<-chan *message.Message, error) {
+	return s.Subscriber.Subscribe(s.router.hard, topic) //nolint:contextcheck // on purpose: see Router
 }
 
 // NewRouter makes a router whose Close waits at most closeTimeout for the batches in hand.
@@ -32,7 +48,8 @@ func NewRouter(logger *slog.Logger, closeTimeout time.Duration) (*Router, error)
 
 // Handle lets a subscriber's handler process a topic. It is called before Start.
 func (r *Router) Handle(name, topic string, s *Subscriber) {
-	r.router.AddConsumerHandler(name, topic, s, func(m *message.Message) error {
+	r.subscribers = append(r.subscribers, s)
+	r.router.AddConsumerHandler(name, topic, routed{s, r}, func(m *message.Message) error {
 		d := deliveryOf(m.Context())
 		if d == nil || d.session == nil {
 			return errors.New("the message came from no batch with a session")
@@ -46,6 +63,7 @@ func (r *Router) Handle(name, topic string, s *Subscriber) {
 // Start runs the router until Close. It returns when every handler is subscribed. ctx is the hard end: when it is done,
 // batches in hand are rolled back.
 func (r *Router) Start(ctx context.Context) error {
+	r.hard = ctx
 	go func() { r.failed <- r.router.Run(ctx) }()
 	select {
 	case <-r.router.Running():
@@ -61,8 +79,19 @@ func (r *Router) Start(ctx context.Context) error {
 // Failed receives the router's end: nil after Close.
 func (r *Router) Failed() <-chan error { return r.failed }
 
-// Close stops claiming, finishes the batches in hand, and returns when the last is committed.
-func (r *Router) Close() error { return r.router.Close() }
+// Close stops claiming, finishes the batches in hand, and returns when the last is committed, or with an error when the
+// router's closeTimeout is over.
+func (r *Router) Close() error {
+	var closing sync.WaitGroup
+	for _, s := range r.subscribers {
+		closing.Go(func() { s.Close() }) //nolint:errcheck // it has nothing to report
+	}
+	if err := r.router.Close(); err != nil {
+		return err
+	}
+	closing.Wait()
+	return nil
+}
 
 // remember keeps the error of a message's handling for the lane, which has only the missing acknowledgement. A panic
 // is an error too.
