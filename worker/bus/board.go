@@ -49,13 +49,29 @@ func newBoard(batch int) *board {
 	return &board{batch: batch, next: rand.IntN(event.Partitions), changed: make(chan struct{})}
 }
 
-func (b *board) news(heads event.Positions) {
+// behind tells whether the log goes on after the cursors that the board knows.
+func (b *board) behind(heads event.Positions) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.parts {
+		if heads[p] > b.parts[p].seen {
+			return true
+		}
+	}
+	return false
+}
+
+// news takes what a look at the log found. Positions only grow: old news are no news.
+func (b *board) news(heads, cursors event.Positions) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	grown := false
 	for p := range b.parts {
-		if heads[p] > b.parts[p].head {
-			b.parts[p].head, grown = heads[p], true
+		part := &b.parts[p]
+		part.seen = max(part.seen, cursors[p])
+		if heads[p] > part.head {
+			part.head = heads[p]
+			grown = grown || part.head > part.seen
 		}
 	}
 	if grown {

@@ -166,7 +166,7 @@ func (s *subscription) scout(ctx context.Context) {
 	}()
 	failures := 0
 	for {
-		heads, err := s.bus.log.Heads(ctx, s.topic)
+		err := s.look(ctx)
 		pause := s.options.Poll
 		switch {
 		case ctx.Err() != nil:
@@ -177,7 +177,6 @@ func (s *subscription) scout(ctx context.Context) {
 			s.logger.Warn("cannot read the event log; trying again", "in", pause, "error", err)
 		default:
 			failures = 0
-			s.board.news(heads)
 		}
 		if !wait(ctx, scoutPause) {
 			return
@@ -191,6 +190,21 @@ func (s *subscription) scout(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// look reads how far the log goes and, where that is news, how far the group has come: so that no lane claims a partition
+// whose events another subscriber of the group has processed meanwhile.
+func (s *subscription) look(ctx context.Context) error {
+	heads, err := s.bus.log.Heads(ctx, s.topic)
+	if err != nil || !s.board.behind(heads) {
+		return err
+	}
+	cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group)
+	if err != nil {
+		return err
+	}
+	s.board.news(heads, cursors)
+	return nil
 }
 
 func wait(ctx context.Context, d time.Duration) bool {
