@@ -3,8 +3,6 @@ package bus_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -50,7 +48,7 @@ func BenchmarkRouter(b *testing.B) {
 func benchmarkRouter(b *testing.B, url string, lanes int) {
 	const records, subjects = 50_000, 10_000
 	db := storagetest.Ready(b, url)
-	quiet := slog.New(slog.NewTextHandler(io.Discard, nil))
+	quiet := quiet()
 	buses := bus.New(db, bus.Options{Logger: quiet})
 	defer buses.Close()
 	events := make([]event.Event, 0, 1000)
@@ -93,5 +91,3 @@ func benchmarkRouter(b *testing.B, url string, lanes int) {
 	}
 	b.ReportMetric(float64(records)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
-
-const topic = "tests"

@@ -1,0 +1,174 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/storage/storagetest"
+	"github.com/safebox/safebox/worker/bus"
+	"github.com/safebox/safebox/worker/event"
+)
+
+// refusing is a handler that refuses some events.
+func refusing(ids ...string) *journal {
+	return &journal{handle: func(_ context.Context, r event.Record) error {
+		if slices.Contains(ids, r.ID) {
+			return errors.New("refused")
+		}
+		return nil
+	}}
+}
+
+// withParked appends four events of the subject s and one of another, and lets the first and the third of s be refused:
+// s/1 is parked, and the other three of it behind.
+func withParked(t *testing.T, url string) (storage.DB, *bus.Bus, []event.Event) {
+	t.Helper()
+	db := storagetest.Ready(t, url)
+	b := newBus(t, db)
+	events := messages("s", "s", "s", "s", "other")
+	appendAll(t, b, events)
+	_, stop := start(t.Context(), t, b, bus.SubscriberOptions{Handler: refusing("s/1", "s/3"), MaxAttempts: 1})
+	drained(t, db, group)
+	stop()
+	check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))
+	return db, b, events
+}
+
+// became names the outcomes of the events of withParked, in order.
+func became(outcomes ...string) func(event.Event) string {
+	return func(e event.Event) string {
+		return outcomes[slices.Index([]string{"s/1", "s/2", "s/3", "s/4", "other/1"}, e.ID)]
+	}
+}
+
+func TestParkedEvents(t *testing.T) {
+	type call func(context.Context, event.Log, string, string, string, bus.Handler) (bus.ParkedResult, error)
+	for name, c := range map[string]struct {
+		call     call
+		handler  *journal
+		outcomes map[string]int
+		waiting  int
+		stopped  string
+		became   []string
+	}{
+		"a retry that goes well processes all of the subject": {
+			bus.RetryParked, &journal{},
+			map[string]int{"applied": 4},
+			0, "",
+			[]string{"applied", "applied", "applied", "applied"},
+		},
+		"a retry stops at the first that is refused again": {
+			bus.RetryParked, refusing("s/3"),
+			map[string]int{"applied": 2},
+			2, "refused",
+			[]string{"applied", "applied", "parked", "parked"},
+		},
+		"a retry that is refused at once changes nothing": {
+			bus.RetryParked, refusing("s/1"),
+			map[string]int{},
+			4, "refused",
+			[]string{"parked", "parked", "parked", "parked"},
+		},
+		"a skip ends the first and retries the others": {
+			bus.SkipParked, refusing("s/1"),
+			map[string]int{"rejected": 1, "applied": 3},
+			0, "",
+			[]string{"rejected", "applied", "applied", "applied"},
+		},
+		"a skip ends one only": {
+			bus.SkipParked, refusing("s/1", "s/2"),
+			map[string]int{"rejected": 1},
+			3, "refused",
+			[]string{"rejected", "parked", "parked", "parked"},
+		},
+		"a panic keeps it parked": {
+			bus.RetryParked, &journal{handle: func(context.Context, event.Record) error { panic("broken") }},
+			map[string]int{},
+			4,
+			"panic: broken",
+			[]string{"parked", "parked", "parked", "parked"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dbtest.Each(t, func(t *testing.T, url string) {
+				db, _, events := withParked(t, url)
+				got, err := c.call(t.Context(), db, topic, group, "s", c.handler)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want := bus.ParkedResult{Subject: "s", Outcomes: c.outcomes, Waiting: c.waiting, Error: c.stopped}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("result (-want +got):\n%s", diff)
+				}
+				check(t, db, events, became(append(c.became, "applied")...))
+			})
+		})
+	}
+}
+
+func TestARefusalByTheDatabaseKeepsAnEventParkedWithTheNewError(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db, _, events := withParked(t, url)
+		got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{poison: "s/2"})
+		if err != nil || got.Outcomes["applied"] != 1 || got.Waiting != 3 {
+			t.Errorf("RetryParked = %+v, %v; want one applied and three waiting", got, err)
+		}
+		check(t, db, events, became("applied", "parked", "parked", "parked", "applied"))
+		parked, err := db.Parked(t.Context(), topic, group, "s", 10)
+		if err != nil || len(parked) != 3 || parked[0].Error != got.Error || parked[0].Attempts != 1 {
+			t.Errorf("parked: %+v, %v; want the first with the new error %q and an attempt", parked, err, got.Error)
+		}
+	})
+}
+
+func TestARetryThatMayPassChangesNothing(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db, _, events := withParked(t, url)
+		j := &journal{handle: func(context.Context, event.Record) error { return passing{} }}
+		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", j); !errors.Is(err, passing{}) {
+			t.Errorf("error = %v, want that of the handler", err)
+		}
+		check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))
+		parked, err := db.Parked(t.Context(), topic, group, "s", 1)
+		if err != nil || parked[0].Attempts != 1 || parked[0].Error != "refused" {
+			t.Errorf("parked: %+v, %v; want it as it was", parked, err)
+		}
+	})
+}
+
+func TestASubjectWithoutParkedEventsIsNotFound(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db, _, _ := withParked(t, url)
+		for _, subject := range []string{"other", "nobody"} {
+			if _, err := bus.SkipParked(t.Context(), db, topic, group, subject, &journal{}); !errors.Is(err, event.ErrNotFound) {
+				t.Errorf("%s: error = %v, want ErrNotFound", subject, err)
+			}
+		}
+	})
+}
+
+// Invariant 5: new events of the subject are parked for as long as one is, and processed as ever afterwards.
+func TestASubjectGoesOnWhenNothingOfItIsParkedAnyMore(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db, b, _ := withParked(t, url)
+		start(t.Context(), t, b, bus.SubscriberOptions{Handler: &journal{}, MaxAttempts: 1})
+		more := messages("s", "s", "s", "s", "s", "s")[4:]
+		appendAll(t, b, more[:1])
+		drained(t, db, group)
+		if n, _, err := db.ParkedCount(t.Context(), topic, group); err != nil || n != 5 {
+			t.Fatalf("%d parked, %v; want 5", n, err)
+		}
+		if got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}); err != nil || got.Outcomes["applied"] != 5 {
+			t.Fatalf("RetryParked = %+v, %v; want 5 applied", got, err)
+		}
+		appendAll(t, b, more[1:])
+		drained(t, db, group)
+		check(t, db, more, applied)
+	})
+}
