@@ -1,0 +1,9 @@
+package storage_test
+
+import (
+	"testing"
+
+	"github.com/safebox/safebox/storage/dbtest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
