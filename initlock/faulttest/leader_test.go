@@ -165,7 +165,7 @@ func survive(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // what it did is done
+	defer db.Close()
 	res, err := initialise(ctx, db, "survivor", func(int64) {})
 	if err == nil && res.Record.State != initlock.Ready {
 		err = fmt.Errorf("it is done and the marker says %q", res.Record.State)
@@ -185,4 +185,3 @@ func gone(t *testing.T, url string) {
 			AND application_name LIKE 'safebox/%/victim'`) == "0"
 	})
 }
-

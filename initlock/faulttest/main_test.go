@@ -1,19 +1,24 @@
 package faulttest
 
 import (
+	"flag"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
 
+	"github.com/safebox/safebox/storage/dbtest"
 	_ "github.com/safebox/safebox/storage/postgres" // registers the backend
 	_ "github.com/safebox/safebox/storage/sqlite"   // registers the backend
-	"github.com/safebox/safebox/storage/dbtest"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv(victimURL) != "" {
 		os.Exit(beVictim())
+	}
+	// What runs in parallel here mostly waits.
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		panic(err)
 	}
 	dbtest.Main(m)
 }

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	victimURL  = "SAFEBOX_FAULTTEST_URL"
-	victimName = "SAFEBOX_FAULTTEST_NAME"
+	victimURL   = "SAFEBOX_FAULTTEST_URL"
+	victimName  = "SAFEBOX_FAULTTEST_NAME"
+	victimFirst = "SAFEBOX_FAULTTEST_FIRST" // a statement that it runs before anything else
 )
 
 // The exit codes of a victim that lives.
@@ -76,7 +77,7 @@ type victim struct {
 }
 
 // newVictim starts a victim and waits until it has opened the database.
-func newVictim(t *testing.T, url, name string) *victim {
+func newVictim(t *testing.T, url, name string, env ...string) *victim {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -85,6 +86,7 @@ func newVictim(t *testing.T, url, name string) *victim {
 	v := &victim{cmd: osexec.Command(exe), lines: make(chan string, 8), log: newJournal(), ended: make(chan struct{})}
 	// The race detector would otherwise hold every process for a second when it ends.
 	v.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", victimURL+"="+url, victimName+"="+name)
+	v.cmd.Env = append(v.cmd.Env, env...)
 	v.cmd.Stderr = v.log
 	in, err := v.cmd.StdinPipe()
 	if err != nil {

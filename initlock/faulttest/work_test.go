@@ -1,11 +1,13 @@
 package faulttest
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/safebox/safebox/initlock"
@@ -37,6 +39,7 @@ func initialise(ctx context.Context, db storage.DB, name string, leading func(ep
 		}
 		leading(epoch)
 		for _, statement := range []string{
+			cmp.Or(os.Getenv(victimFirst), "SELECT 1"),
 			"CREATE TABLE IF NOT EXISTS trail (epoch bigint NOT NULL, step integer NOT NULL)",
 			"CREATE TABLE IF NOT EXISTS arrival (epoch bigint NOT NULL, found bigint NOT NULL)",
 			fmt.Sprintf("INSERT INTO arrival SELECT %d, count(*) FROM trail", epoch),

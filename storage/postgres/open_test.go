@@ -193,12 +193,12 @@ func TestSessionsAreSetUpToLoseTheirLocksInTime(t *testing.T) {
 	db := open(t, dbtest.PostgreSQL(t), storage.Options{Role: "worker", Instance: "replica-1"})
 	for name, want := range map[string]string{
 		"application_name":                    "safebox/worker/replica-1",
-		"client_connection_check_interval":    "2s",
+		"client_connection_check_interval":    "1s",
 		"idle_in_transaction_session_timeout": "1min",
 		"tcp_keepalives_idle":                 "4",
 		"tcp_keepalives_interval":             "1",
 		"tcp_keepalives_count":                "3",
-		"tcp_user_timeout":                    "7000", // milliseconds
+		"tcp_user_timeout":                    "6500", // milliseconds
 	} {
 		var got string
 		if err := db.queryRow(t.Context(), storage.Query{Name: "probe", SQL: "SELECT current_setting($1)"}, []any{name}, &got); err != nil || got != want {

@@ -27,8 +27,8 @@ const (
 	keepaliveIdle     = 4 * time.Second
 	keepaliveInterval = time.Second
 	keepaliveCount    = 3
-	userTimeout       = 7 * time.Second
-	connectionCheck   = 2 * time.Second
+	userTimeout       = 6500 * time.Millisecond // below the keepalives' sum, whose last probe it then decides
+	connectionCheck   = time.Second
 )
 
 // sessionParameters are sent with the startup of every connection to a server. PostgreSQL 14 brought
