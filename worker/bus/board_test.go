@@ -75,7 +75,12 @@ func TestALaneIsWokenByNewsByAPartitionGivenBackAndByTheEndOfAPause(t *testing.T
 			b := newBoard(100)
 			c.before(b)
 			taken := make(chan int)
-			go func() { taken <- take(t, b) }()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			go func() {
+				p, _, _ := b.take(ctx)
+				taken <- p
+			}()
 			c.then(b)
 			if p := <-taken; p != 1 {
 				t.Errorf("took %d, want 1", p)
