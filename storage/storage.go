@@ -28,6 +28,8 @@ type DB interface {
 	Pool() PoolStats
 	// Marker reads the ready marker; it creates nothing.
 	Marker() initlock.Marker
+	// Election tells who holds the initialisation lock now and who waits for it. It reads no table.
+	Election(ctx context.Context) (Election, error)
 	// Initialise runs the initialisation protocol; work gets the one connection that holds the lock.
 	Initialise(ctx context.Context, o initlock.Options, work func(context.Context, *sql.DB) error) (initlock.Result, error)
 	// Inspect gives a connection for reading the catalogue without the lock: what reads it must write nothing.
@@ -78,6 +80,14 @@ type Membership interface {
 	Leave(ctx context.Context, instance string) error
 	// Replicas lists the rows seen within the given age, and removes none.
 	Replicas(ctx context.Context, within time.Duration) ([]Replica, error)
+}
+
+// Election is the initialisation lock at one moment.
+type Election struct {
+	Held   bool
+	Holder initlock.Holder // zero unless Held
+	// Waiters names the instances that have waited for more than a second, sorted; nil where that cannot be known.
+	Waiters []string
 }
 
 // PoolStats is the state of the connection pool at one moment.

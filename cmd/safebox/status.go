@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,48 @@ type status struct {
 	Parked        int64             `json:"parked"`
 	ParkedWallets int64             `json:"parked_wallets"`
 	Workers       []storage.Replica `json:"workers"`
+	Init          initStatus        `json:"init"`
 	Database      string            `json:"database"` // without the password
+}
+
+// initStatus is the initialisation as it is now.
+type initStatus struct {
+	State    initlock.State `json:"state"` // of the marker
+	Epoch    int64          `json:"epoch"`
+	Holder   string         `json:"holder"` // who has the lock; "" when nobody has
+	Since    *time.Time     `json:"since"`
+	Activity string         `json:"activity"` // what the holder runs
+	Waiters  []string       `json:"waiters"`  // who has waited for more than a second; null where that cannot be known
+}
+
+func newInitStatus(m initlock.Record, e storage.Election) initStatus {
+	s := initStatus{State: m.State, Epoch: m.Epoch, Waiters: e.Waiters}
+	if !e.Held {
+		return s
+	}
+	s.Holder, s.Activity = e.Holder.Name, e.Holder.Activity
+	if !e.Holder.Since.IsZero() {
+		s.Since = &e.Holder.Since
+	}
+	if m.State == initlock.Running && m.Activity != "" {
+		s.Activity = m.Activity
+	}
+	return s
+}
+
+// String says it to people.
+func (s initStatus) String() string {
+	if s.Holder == "" {
+		return "free"
+	}
+	text := "held by " + s.Holder
+	if s.Since != nil {
+		text += " since " + terminal.Moment(*s.Since)
+	}
+	if s.Activity != "" {
+		text += ": " + s.Activity
+	}
+	return text
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -52,10 +94,14 @@ func (a *app) status(ctx context.Context, db storage.DB) (status, error) {
 	if err != nil {
 		return status{}, err
 	}
+	election, err := db.Election(ctx)
+	if err != nil {
+		return status{}, err
+	}
 	problem := usable(m)
 	s := status{
 		Ready: problem == nil, State: m.State, Revision: m.Revision, Leader: m.Holder, Activity: m.Activity, Error: m.Error,
-		Workers: []storage.Replica{}, Database: a.conf.Database.String(),
+		Workers: []storage.Replica{}, Init: newInitStatus(m, election), Database: a.conf.Database.String(),
 	}
 	if !s.Ready {
 		if s.Error == "" && m.State == initlock.Ready {
@@ -99,11 +145,15 @@ func (a *app) printStatus(s status) error {
 			t.Row(row[0], row[1])
 		}
 	}
+	t.Row("lock", s.Init.String())
+	if n := len(s.Init.Waiters); n > 0 {
+		t.Row("waiting", terminal.Plural(int64(n), "replica")+": "+strings.Join(s.Init.Waiters, ", "))
+	}
 	if !s.Ready {
 		if err := t.Flush(); err != nil {
 			return err
 		}
-		if s.State == initlock.Absent {
+		if s.State == initlock.Absent && s.Init.Holder == "" {
 			return a.printf("\nThe database is not initialised: start a worker or run `safebox init`.")
 		}
 		return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -58,10 +59,29 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		registry.WatchPool(db.Pool)
 		return worker.New(worker.Options{
 			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
-			UntilIdle: untilIdle, Init: p.lock, Prepare: p.work, Observer: registry, Logger: a.log,
+			UntilIdle: untilIdle, Init: p.lock, Prepare: counted(p.work, registry.Guard), Observer: registry, Logger: a.log,
 			HTTP: a.http(registry),
 		}).Run(ctx)
 	})
+}
+
+// counted is a leader's work that tells how many values break each guard, for whoever looks before the process ends.
+func counted(work func(context.Context, *sql.DB) error, guard func(name string, violations int)) func(context.Context, *sql.DB) error {
+	return func(ctx context.Context, db *sql.DB) error {
+		err := work(ctx, db)
+		var bad *migrations.GuardError
+		if !errors.As(err, &bad) {
+			return err
+		}
+		violations := map[string]int{}
+		for _, v := range bad.Violations {
+			violations[v.Guard]++
+		}
+		for name, n := range violations {
+			guard(name, n)
+		}
+		return err
+	}
 }
 
 // http serves the replica's HTTP surface until ctx ends.

@@ -33,6 +33,12 @@ WHERE l.locktype = 'advisory' AND l.granted
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND l.classid = 0 AND l.objid = 841337001 AND l.objsubid = 1;
 
+-- name: init_waiters
+SELECT DISTINCT substr(application_name, length($1::text) + 1) AS instance
+FROM pg_stat_activity
+WHERE datname = current_database() AND starts_with(application_name, $1::text)
+ORDER BY instance;
+
 -- name: init_marker_exists
 SELECT to_regclass('safebox_init') IS NOT NULL;
 
