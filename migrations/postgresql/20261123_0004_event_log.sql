@@ -72,6 +72,8 @@ ALTER TABLE registeredsafebox
     ALTER COLUMN balance TYPE bigint,
     ADD COLUMN opening_balance bigint NOT NULL DEFAULT 0,
     ADD COLUMN entry_count bigint NOT NULL DEFAULT 0,
+    -- Two lanes may pay into one wallet at once; each has checked the limit against what it saw.
+    ADD CONSTRAINT registeredsafebox_balance_limit CHECK (balance <= 9007199254740991) NOT VALID,
     SET (fillfactor = 80);
 UPDATE registeredsafebox SET opening_balance = balance WHERE balance <> 0;
 
@@ -94,6 +96,7 @@ ALTER TABLE paymentquote
     DROP COLUMN npub,
     ALTER COLUMN amount TYPE integer;
 ALTER TABLE registeredsafebox
+    DROP CONSTRAINT registeredsafebox_balance_limit,
     DROP COLUMN entry_count,
     DROP COLUMN opening_balance,
     ALTER COLUMN balance TYPE integer,

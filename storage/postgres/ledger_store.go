@@ -7,12 +7,13 @@ import (
 	"github.com/safebox/safebox/worker/ledger"
 )
 
-// Store implements ledger.Tx: it queues at most thirteen set-based statements, which Commit sends.
+// Store implements ledger.Tx: it queues at most twelve set-based statements, which Commit sends. The one that locks wallets
+// comes first, so that no row of them is locked out of order.
 func (b *Batch) Store(_ context.Context, c ledger.Changes) error {
+	b.storeJournal(c)
 	b.storeWallets(c)
 	b.storeQuotes(c)
 	b.storeRecords(c)
-	b.storeEntries(c.Entries)
 	return nil
 }
 
@@ -49,9 +50,6 @@ func (b *Batch) storeWallets(c ledger.Changes) {
 			column(rows, accountBalance), column(rows, accountOwner),
 			column(rows, func(a *ledger.Account) *string { return a.EmergencyCode }), column(rows, accountCurrency),
 			column(rows, accountEntries))
-	}
-	if rows := c.Moved; len(rows) > 0 {
-		b.queue(qStoreMoved, column(rows, accountID), column(rows, accountBalance), column(rows, accountEntries))
 	}
 	if rows := c.Secrets; len(rows) > 0 {
 		npubs := column(rows, func(s ledger.Secret) string { return s.Npub })
@@ -105,20 +103,39 @@ func (b *Batch) storeRecords(c ledger.Changes) {
 	}
 }
 
-func (b *Batch) storeEntries(rows []ledger.Entry) {
-	if len(rows) == 0 {
+// storeJournal queues the entries of the batch, relative to what their wallets held when they were loaded, and the moves
+// of those wallets.
+func (b *Batch) storeJournal(c ledger.Changes) {
+	if len(c.Entries) == 0 {
 		return
 	}
-	b.queue(qStoreEntries, b.partition,
+	accounts := make(map[string]*ledger.Account, len(c.Moved))
+	for _, a := range c.Moved {
+		accounts[a.Npub] = a
+	}
+	wallets, seqs, balances := make([]int32, len(c.Entries)), make([]int64, len(c.Entries)), make([]int64, len(c.Entries))
+	for i, e := range c.Entries {
+		seqs[i], balances[i] = e.Seq, e.Balance
+		if a := accounts[e.Subject]; a != nil && e.Seq > 0 {
+			balance, entries := a.Base()
+			wallets[i], seqs[i], balances[i] = accountID(a), e.Seq-entries, e.Balance-balance
+		}
+	}
+	rows := c.Entries
+	b.queue(qStoreJournal,
+		column(c.Moved, accountID),
+		column(c.Moved, func(a *ledger.Account) int64 { balance, _ := a.Base(); return a.Balance - balance }),
+		column(c.Moved, func(a *ledger.Account) int64 { _, entries := a.Base(); return a.EntryCount - entries }),
+		b.partition,
 		column(rows, func(e ledger.Entry) int64 { return e.Position }),
 		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), // 0 or 1
 		column(rows, func(e ledger.Entry) string { return e.Subject }),
-		column(rows, func(e ledger.Entry) int64 { return e.Seq }),
+		wallets, seqs,
 		column(rows, func(e ledger.Entry) string { return e.Type }),
 		column(rows, func(e ledger.Entry) string { return string(e.Outcome) }),
 		column(rows, func(e ledger.Entry) string { return e.Reason }),
 		column(rows, func(e ledger.Entry) int64 { return e.Amount }),
 		column(rows, func(e ledger.Entry) int64 { return e.Fee }),
-		column(rows, func(e ledger.Entry) int64 { return e.Balance }),
+		balances,
 		column(rows, func(e ledger.Entry) time.Time { return e.At }))
 }

@@ -32,8 +32,8 @@ var (
 	qLoadNonces         = queries.Get("load_nonces")
 	qLoadOffers         = queries.Get("load_offers")
 	qLoadRates          = queries.Get("load_rates")
+	qStoreJournal       = queries.Get("store_journal")
 	qStoreRegistered    = queries.Get("store_registered")
-	qStoreMoved         = queries.Get("store_moved")
 	qStoreProfiled      = queries.Get("store_profiled")
 	qStoreCreatedQuotes = queries.Get("store_created_quotes")
 	qStoreSettledQuotes = queries.Get("store_settled_quotes")
@@ -43,7 +43,6 @@ var (
 	qStoreNonces        = queries.Get("store_nonces")
 	qStoreOffers        = queries.Get("store_offers")
 	qStoreRates         = queries.Get("store_rates")
-	qStoreEntries       = queries.Get("store_entries")
 
 	qWalletByKey       = queries.Get("wallet_by_key")
 	qWallets           = queries.Get("wallets")

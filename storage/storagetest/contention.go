@@ -17,7 +17,8 @@ var contentionTests = []conformanceTest{
 	{"one identity appended at the same time is appended once", oneIdentityOnce},
 	{"two batches that take one handle end with one wallet", oneHandleOnce},
 	{"two batches that create one quote end with one quote", oneQuoteOnce},
-	{"a payee who is registered while a transfer waits for a lock is not unknown", payeeAppearsMeanwhile},
+	{"two batches that were loaded before either committed both pay into one wallet", bothPay},
+	{"two batches that together would take a balance out of range do not", bothOverflow},
 	{"lanes that transfer crosswise neither deadlock nor lose a sat", lanesTransferCrosswise},
 }
 
@@ -200,48 +201,50 @@ func oneQuoteOnce(t *testing.T, f fixture) {
 	wantSound(t, f.db)
 }
 
-// payeeAppearsMeanwhile lets the registration of a payee commit while the transfer to that payee waits for the payer's row:
-// the wallets that the waiting statement sees are older than the cursors that the next one sees.
-func payeeAppearsMeanwhile(t *testing.T, f fixture) {
+// payTwice lets two lanes load a payee before either commits, and commits both. It returns what the second commit said.
+func payTwice(t *testing.T, f fixture, opening, amount int64) (payee string, second error) {
+	people := strangers(3)
+	alice, bob, carol := people[0], people[1], people[2]
+	mustAppend(t, f.db, registration("1", alice, "alice"), credit("2", alice, 10), registration("3", carol, "carol"),
+		credit("4", carol, 10), registration("5", bob, "bob"), credit("6", bob, opening))
+	drain(t, f.db)
+	mustAppend(t, f.db, transfer("7", alice, bob, amount, 1), transfer("8", carol, bob, amount, 1), credit("9", bob, 1))
+	one := mustClaim(t, f.db, event.Partition(alice), 10)
+	other := mustClaim(t, f.another(t), event.Partition(carol), 10)
+	for _, b := range []event.Batch{one, other} {
+		if outcomes, err := apply(Context(t), b); err != nil || outcomes[0] != "applied" {
+			t.Fatalf("a transfer: %v, %v", outcomes, err)
+		}
+	}
+	mustCommit(t, one, one.Records()[0].Position)
+	return bob, other.Commit(Context(t), other.Records()[0].Position)
+}
+
+func bothPay(t *testing.T, f fixture) {
 	if f.db.Dialect() == storage.SQLite {
 		return // batches are one after the other there
 	}
-	people := strangers(3)
-	alice, bob, carol := people[0], people[1], people[2]
-	mustAppend(t, f.db, registration("1", alice, "alice"), credit("2", alice, 10), registration("3", carol, "carol"), credit("4", carol, 10))
-	drain(t, f.db)
-	mustAppend(t, f.db, registration("5", bob, "bob"))
-	mustAppend(t, f.db, transfer("6", alice, bob, 1, 0), transfer("7", carol, alice, 1, 0))
-
-	holder := mustClaim(t, f.db, event.Partition(carol), 10)
-	if _, err := apply(Context(t), holder); err != nil { // it has locked alice's row
+	bob, err := payTwice(t, f, 100, 7)
+	if err != nil {
 		t.Fatal(err)
 	}
-	waiter := mustClaim(t, f.another(t), event.Partition(alice), 10)
-	type answer struct {
-		outcomes []string
-		err      error
-	}
-	answered := make(chan answer, 1)
-	ctx := Context(t)
-	go func() {
-		outcomes, err := apply(ctx, waiter)
-		answered <- answer{outcomes, err}
-	}()
-	await(t, "the transfer to wait for the payer's row", func() bool {
-		return rows(t, f.db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")[0] == "1"
-	})
-	if n, err := process(ctx, f.db, event.Partition(bob), 10); n != 1 || err != nil {
-		t.Fatalf("%d events registered the payee, %v", n, err)
-	}
-	mustCommit(t, holder, holder.Records()[0].Position)
-	if a := <-answered; a.err == nil && a.outcomes[0] != "applied" || a.err != nil && !refused(a.err) {
-		t.Errorf("the transfer: %v, %v; want it applied or tried again", a.outcomes, a.err)
-	}
-	waiter.Rollback()
 	drain(t, f.db)
-	if got := outcome(t, f.db, "6"); got != "applied" {
-		t.Errorf("the transfer in the end: %s", got)
+	wantRows(t, f.db, "SELECT seq, amount, balance FROM ledger_entry WHERE subject = '"+bob+"' ORDER BY seq",
+		"1 | 0 | 0", "2 | 100 | 100", "3 | 7 | 107", "4 | 7 | 114", "5 | 1 | 115")
+	wantSound(t, f.db)
+}
+
+func bothOverflow(t *testing.T, f fixture) {
+	if f.db.Dialect() == storage.SQLite {
+		return // batches are one after the other there
+	}
+	_, err := payTwice(t, f, event.MaxAmount-10, 7)
+	if storage.ClassOf(err) != storage.Check {
+		t.Fatalf("the commit that would take the balance out of range: %v, want class %s", err, storage.Check)
+	}
+	drain(t, f.db)
+	if got := outcome(t, f.db, "8"); got != "balance_overflow" {
+		t.Errorf("the second transfer in the end: %s", got)
 	}
 	wantSound(t, f.db)
 }

@@ -15,9 +15,9 @@ type Command struct {
 // Nonce identifies a nonce of an NFC requester.
 type Nonce struct{ RequesterPubkey, Flow, Nonce string }
 
-// Keys are what a batch may touch: sorted and without repeats, so that every lane locks rows in the same order.
+// Keys are what a batch may touch, sorted and without repeats.
 type Keys struct {
-	Npubs          []string // wallets to lock: subjects and payees
+	Npubs          []string // wallets: subjects and payees
 	Payees         []string // those among them that must exist for a transfer
 	Handles        []string
 	CustomHandles  []string

@@ -9,9 +9,10 @@ import (
 
 // Tx loads and stores the state of a batch inside the batch's transaction. A storage backend's event.Batch implements it.
 type Tx interface {
-	// Load reads what the keys name, and locks the wallets among it, in the order of the keys.
+	// Load reads what the keys name.
 	Load(ctx context.Context, k Keys) (*State, error)
-	// Store writes the changes. They are part of the batch's commit.
+	// Store writes the changes, on top of what other lanes have committed to the same wallets since Load. They are part of
+	// the batch's commit.
 	Store(ctx context.Context, c Changes) error
 }
 
@@ -32,7 +33,13 @@ type Account struct {
 	EntryCount     int64
 
 	moved, changed bool
+	base           struct{ balance, entries int64 } // as loaded
 }
+
+// Base is the balance, in sats, and the entry count that the account was loaded with; zero for one registered in this batch.
+// A Tx that does not lock what it loads stores the differences to it: between Load and Store other lanes may pay into a
+// wallet, but only its own takes anything out of it.
+func (a *Account) Base() (balance, entries int64) { return a.base.balance, a.base.entries }
 
 // Quote is a row of paymentquote.
 type Quote struct {
@@ -109,6 +116,7 @@ func NewState() *State {
 
 // AddAccount adds a wallet that the database has, with the values it holds.
 func (s *State) AddAccount(a Account) {
+	a.base.balance, a.base.entries = a.Balance, a.EntryCount
 	s.accounts[a.Npub] = &a
 	s.own(&a)
 }

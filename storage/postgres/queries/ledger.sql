@@ -1,8 +1,8 @@
 -- name: load_wallets
--- The rows are locked in the order of the npubs, so that two lanes never deadlock.
+-- Not locked: what a lane decides holds whatever others pay into these wallets meanwhile; store_journal adds to that.
 SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_key, emergency_code, currency_code,
     balance, opening_balance, entry_count
-FROM registeredsafebox WHERE npub = ANY ($1) ORDER BY npub FOR NO KEY UPDATE
+FROM registeredsafebox WHERE npub = ANY ($1)
 
 -- name: load_awaited
 -- Of payees that are no wallets: those whose registration is in the log and was not processed when this statement began,
@@ -45,6 +45,25 @@ SELECT nonce FROM receiveofferbootstrap WHERE nonce = ANY ($1)
 -- name: load_rates
 SELECT currency_code, refresh_time FROM currencyrate WHERE currency_code = ANY ($1) ORDER BY currency_code FOR NO KEY UPDATE
 
+-- name: store_journal
+-- Locks the wallets in the order of their ids, so that two lanes never deadlock, moves them by what the batch made of them,
+-- and writes its entries on top of what they hold at that moment. Entries without a wallet here (of an unknown one, or of
+-- one that this batch registers) stand for themselves.
+WITH base AS MATERIALIZED (
+    SELECT id, balance, entry_count FROM registeredsafebox WHERE id = ANY ($1::integer[]) ORDER BY id FOR NO KEY UPDATE
+), moved AS (
+    UPDATE registeredsafebox w SET balance = b.balance + i.balance, entry_count = b.entry_count + i.entries
+    FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS i (id, balance, entries) JOIN base b USING (id)
+    WHERE w.id = i.id
+)
+INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
+SELECT $4, e.position, e.leg, e.subject, nullif(e.seq + coalesce(b.entry_count, 0), 0), e.type, e.outcome, nullif(e.reason, ''),
+    e.amount, e.fee, e.balance + coalesce(b.balance, 0), e.at
+FROM unnest($5::bigint[], $6::smallint[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[],
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::timestamptz[])
+    AS e (position, leg, subject, wallet, seq, type, outcome, reason, amount, fee, balance, at)
+LEFT JOIN base b ON b.id = e.wallet
+
 -- name: store_registered
 INSERT INTO registeredsafebox (handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner,
     emergency_code, currency_code, opening_balance, entry_count)
@@ -52,11 +71,6 @@ SELECT handle, custom_handle, npub, home_relay, onboard_code, access_key, balanc
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[],
     $10::text[], $11::bigint[])
     AS i (handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner, emergency_code, currency_code, entry_count)
-
--- name: store_moved
-UPDATE registeredsafebox w SET balance = i.balance, entry_count = i.entry_count
-FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS i (id, balance, entry_count)
-WHERE w.id = i.id
 
 -- name: store_profiled
 UPDATE registeredsafebox w SET custom_handle = i.custom_handle, owner = i.owner, home_relay = i.home_relay,
@@ -94,10 +108,3 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::t
 UPDATE currencyrate c SET currency_rate = i.rate, refresh_time = i.refresh_time
 FROM unnest($1::text[], $2::float8[], $3::timestamp[]) AS i (code, rate, refresh_time)
 WHERE c.currency_code = i.code
-
--- name: store_entries
-INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
-SELECT $1, position, leg, subject, nullif(seq, 0), type, outcome, nullif(reason, ''), amount, fee, balance, at
-FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::bigint[],
-    $10::bigint[], $11::bigint[], $12::timestamptz[])
-    AS i (position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
