@@ -25,7 +25,13 @@
 //
 //  8. What runs under the lock runs on the session that holds it. That session is never replaced: when it dies every
 //     further statement is ErrLockLost, and nothing runs without the lock.
-//  9. It is taken from the server itself. Whoever stands in between is found out before, and is a *PoolerError.
+//  9. It is taken from the server itself. A pooler that stands where the server should be is found out when the database is
+//     opened, and once more before the lock is taken, and is a *PoolerError.
 //  10. A database that is ready costs no session but the pool's; being refused the lock costs one statement. A server that
 //     is too full for the lock's session gets the pool's idle connections back, so that somebody can lead.
+//
+// And of a pooler in front, where the server has an address of its own (storage.Options.Direct):
+//
+//  11. The pool's connections prepare no statement and change no setting, so that each transaction may run on another
+//     session of the server. What belongs to a session (the lock, LISTEN, migrations) goes to the server itself.
 package postgres
