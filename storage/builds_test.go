@@ -53,7 +53,7 @@ func (b build) start(ctx context.Context, t *testing.T, url string, progress fun
 	if err != nil {
 		return initlock.Result{}, err
 	}
-	defer db.Close() //nolint:errcheck // the replica is over
+	defer db.Close()
 	return db.Initialise(ctx, b.lock, func(ctx context.Context, session *sql.DB) error {
 		o := migrations.Options{Dialect: db.Dialect(), Logger: quiet, Progress: progress}
 		_, err := migrations.Upgrade(ctx, session, o, b.target)
@@ -128,7 +128,7 @@ func startWork(t *testing.T, url string) *atWork {
 	w, db := &atWork{registered: make(chan int, 1<<20), stop: stop}, raw(t, url)
 	w.all.Go(func() {
 		for n := 1; ctx.Err() == nil; n++ {
-			_, err := db.ExecContext(context.Background(), fmt.Sprintf(`INSERT INTO registeredsafebox (npub, handle, home_relay, onboard_code, balance)
+			_, err := db.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf(`INSERT INTO registeredsafebox (npub, handle, home_relay, onboard_code, balance)
 				VALUES ('npub1older%[1]d', 'older-%[1]d', 'wss://relay.example.org', 'x', %[1]d)`, n))
 			if err != nil {
 				t.Errorf("the older build's wallet %d: %v", n, err)

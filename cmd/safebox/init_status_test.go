@@ -31,7 +31,7 @@ func (s *site) replica(name string, work func(context.Context) error) (done <-ch
 	ctx, cancel := context.WithCancel(context.Background())
 	s.t.Cleanup(func() {
 		cancel()
-		db.Close() //nolint:errcheck // the test is over
+		db.Close()
 	})
 	go func() {
 		o := initlock.Options{Digest: "d", Revision: "20270101_0009", Name: name, Logger: quiet}

@@ -118,7 +118,7 @@ func startPgBouncer(program, config, log string, owner *syscall.Credential) (*pr
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // the pooler has its own descriptor
+	defer f.Close() // the pooler has its own descriptor
 	p, err := spawn([]string{program, config}, owner, f)
 	if err != nil {
 		return nil, fmt.Errorf("starting PgBouncer: %w", err)
