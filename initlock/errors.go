@@ -8,9 +8,15 @@ import (
 var (
 	// ErrLocked says that another process holds the lock.
 	ErrLocked = errors.New("initialisation lock is held by another process")
-	// ErrFenced says that another leader has begun since: what this one did is no longer its to declare ready.
-	ErrFenced = errors.New("another leader has begun a newer epoch")
+	// ErrFenced says that another leader has begun since: what this one did is no longer its to declare ready. It has a
+	// method Transient() bool, which is true: a new start waits for that leader.
+	ErrFenced error = fencedError{}
 )
+
+type fencedError struct{}
+
+func (fencedError) Error() string   { return "another leader has begun a newer epoch" }
+func (fencedError) Transient() bool { return true }
 
 // LeaderError is the error that the leader of the epoch we waited on ended with.
 type LeaderError struct {

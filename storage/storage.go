@@ -30,7 +30,8 @@ type DB interface {
 	Marker() initlock.Marker
 	// Election tells who holds the initialisation lock now and who waits for it. It reads no table.
 	Election(ctx context.Context) (Election, error)
-	// Initialise runs the initialisation protocol; work gets the one connection that holds the lock.
+	// Initialise runs the initialisation protocol; work gets the one connection that holds the lock. On PostgreSQL work
+	// must not let that connection sit idle in a transaction for 8 s, since whoever is silent so long loses the lock.
 	Initialise(ctx context.Context, o initlock.Options, work func(context.Context, *sql.DB) error) (initlock.Result, error)
 	// Inspect gives a connection for reading the catalogue without the lock: what reads it must write nothing.
 	Inspect(ctx context.Context, read func(context.Context, *sql.DB) error) error

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "32"); err != nil {
 		panic(err)
 	}
-	dbtest.Main(m)
+	dbtest.Main(m, removeProgram)
 }
 
 // moments is how many random moments a fault is tried at.

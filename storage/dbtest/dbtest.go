@@ -29,9 +29,13 @@ func Each(t *testing.T, f func(t *testing.T, url string)) {
 	t.Run("postgresql", func(t *testing.T) { f(t, PostgreSQL(t)) })
 }
 
-// Main runs the tests of a package, stops the shared server, and fails if goroutines are left over. It does not return.
-func Main(m *testing.M) {
+// Main runs the tests of a package, then what is to be done after them, stops the shared server, and fails if goroutines
+// are left over. It does not return.
+func Main(m *testing.M, then ...func()) {
 	code := m.Run()
+	for _, f := range then {
+		f()
+	}
 	common.mu.Lock()
 	if common.server != nil {
 		common.server.remove()

@@ -120,6 +120,31 @@ func (p *process) killAll() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-p.done
+	for _, pid := range children {
+		awaitDeath(pid)
+	}
+}
+
+// awaitDeath waits until a killed process has let go of what it had: a server that starts on the same folder before that
+// finds the shared memory in use.
+func awaitDeath(pid int) {
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if fields := statOf(pid); len(fields) == 0 || fields[0] == "Z" {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// statOf is what /proc tells of a process from its state on; nothing when there is no such process, or no /proc.
+func statOf(pid int) []string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	// pid (name) state ppid …, and the name may hold anything
+	return strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
 }
 
 // childrenOf lists the processes whose parent is the given one, where there is a /proc.
@@ -127,16 +152,11 @@ func childrenOf(parent int) []int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
 	var pids []int
 	for _, stat := range stats {
-		b, err := os.ReadFile(stat)
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
 		if err != nil {
-			continue // it has ended
-		}
-		// pid (name) state ppid …, and the name may hold anything
-		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-		if len(fields) < 2 || fields[1] != strconv.Itoa(parent) {
 			continue
 		}
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat))); err == nil {
+		if fields := statOf(pid); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
 			pids = append(pids, pid)
 		}
 	}

@@ -46,8 +46,8 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// program is the path of one of PostgreSQL's server programs.
-func program(tb testing.TB, name string) string {
+// Program is the path of one of PostgreSQL's programs, such as pg_dump, in the version of the servers.
+func Program(tb testing.TB, name string) string {
 	tb.Helper()
 	if programs() == "" {
 		tb.Fatal(install)

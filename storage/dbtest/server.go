@@ -67,7 +67,7 @@ func start(tb testing.TB, o Options) *PostgreSQLServer {
 	if s.janitor, err = newJanitor(dir); err != nil {
 		tb.Fatal(err)
 	}
-	if err := s.initialise(program(tb, "initdb"), owner); err != nil {
+	if err := s.initialise(Program(tb, "initdb"), owner); err != nil {
 		s.remove()
 		tb.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func start(tb testing.TB, o Options) *PostgreSQLServer {
 		o.MaxConnections = 300
 	}
 	s.args = []string{
-		program(tb, "postgres"), "-D", s.data(),
+		Program(tb, "postgres"), "-D", s.data(),
 		"-c", "listen_addresses=127.0.0.1",
 		"-c", "unix_socket_directories=" + dir,
 		"-c", "max_connections=" + strconv.Itoa(o.MaxConnections),

@@ -84,7 +84,7 @@ func (h *heartbeat) beat() bool {
 	if err != nil {
 		return borrowing.Err() != nil && h.alive(ctx) // else the one session there was is gone
 	}
-	defer c.Close() // it goes back, whatever became of it
+	defer c.Close() //nolint:errcheck // it goes back, whatever became of it
 	if err := c.PingContext(ctx); err != nil {
 		return false
 	}

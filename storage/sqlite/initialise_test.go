@@ -53,8 +53,6 @@ func initContext(tb testing.TB) context.Context {
 
 var initOptions = initlock.Options{Digest: "d", Revision: "r1", OldestCompatible: "r1"}
 
-func noWork(context.Context, *sql.DB) error { return nil }
-
 func TestTheLockPassesTheSuite(t *testing.T) {
 	locktest.Run(t, func(tb testing.TB) locktest.Backend {
 		url := dbtest.SQLite(tb)
@@ -65,7 +63,7 @@ func TestTheLockPassesTheSuite(t *testing.T) {
 			},
 			// A process that dies leaves the text in the file and the file unlocked.
 			Kill: func(tb testing.TB, l initlock.Lease) {
-				if err := l.(*lease).file.lock.Unlock(); err != nil {
+				if err := l.(*lease).file.free(); err != nil {
 					tb.Fatal(err)
 				}
 			},
@@ -159,21 +157,34 @@ func TestAKilledProcessIsReplaced(t *testing.T) {
 	}
 }
 
-func TestALeaderWhoseLockFileWasRemovedIsFenced(t *testing.T) {
-	url := dbtest.SQLite(t)
-	one, two := replica(t, url), replica(t, url)
-	_, err := one.Initialise(initContext(t), initOptions, func(ctx context.Context, _ *sql.DB) error {
-		if err := os.Remove(one.path + lockSuffix); err != nil {
-			return err
-		}
-		res, err := two.Initialise(ctx, initOptions, noWork)
-		if err == nil && res.Record.Epoch != 2 {
-			t.Errorf("%+v", res)
-		}
-		return err
-	})
-	if !errors.Is(err, initlock.ErrFenced) {
-		t.Errorf("%v; want ErrFenced", err)
+func TestALeaderKeepsTheLockThoughItsFileIsRemovedOrReplaced(t *testing.T) {
+	for name, tamper := range map[string]func(path string) error{
+		"removed":  os.Remove,
+		"replaced": func(path string) error { return errors.Join(os.Remove(path), os.WriteFile(path, nil, 0o600)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := dbtest.SQLite(t)
+			one, two := replica(t, url), replica(t, url)
+			res, err := one.Initialise(initContext(t), initOptions, func(ctx context.Context, _ *sql.DB) error {
+				if err := tamper(one.path + lockSuffix); err != nil {
+					return err
+				}
+				if _, err := (locker{two}).TryLock(ctx, "two"); !errors.Is(err, initlock.ErrLocked) {
+					t.Errorf("another process took the lock: %v", err)
+				}
+				return nil
+			})
+			if err != nil || res.Outcome != initlock.OutcomeLed {
+				t.Errorf("%+v, %v", res, err)
+			}
+			lease, err := locker{two}.TryLock(initContext(t), "two")
+			if err != nil {
+				t.Fatalf("after the release: %v", err)
+			}
+			if err := lease.Release(initContext(t)); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/safebox/safebox/initlock"
 )
 
-// locker takes the initialisation lock: flock on a file beside the database.
+// locker takes the initialisation lock: flock on a file beside the database, and on the database.
 type locker struct{ db *DB }
 
 // TryLock implements initlock.Locker.
@@ -22,6 +22,9 @@ func (l locker) TryLock(ctx context.Context, name string) (initlock.Lease, error
 	session, err := l.db.openOne(ctx)
 	if err != nil {
 		return nil, errors.Join(err, f.unlock())
+	}
+	if err := f.alsoOn(l.db.path); err != nil {
+		return nil, errors.Join(err, session.Close(), f.unlock())
 	}
 	return &lease{db: l.db, file: f, session: session, stmts: &statements{on: session}}, nil
 }

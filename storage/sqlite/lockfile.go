@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -21,10 +22,14 @@ const lockSuffix = ".init.lock"
 // lockFile is the file beside the database that the initialisation lock is on. It is never removed: a process that
 // locked a file just before another one removed it would hold a lock on nothing. What is written in it is for people;
 // the lock is the operating system's, and ends with its process.
+//
+// Somebody may remove it all the same. So the lock is on the database itself as well, which nobody can remove and go on
+// with; there it is out of the way of SQLite, whose own locks on Linux are of another kind (fcntl), blind to this one.
 type lockFile struct {
-	path string
-	lock *flock.Flock
-	text holderText
+	path     string
+	lock     *flock.Flock
+	database *flock.Flock // nil: not locked
+	text     holderText
 }
 
 // lockAttempts bounds how often a lock file that somebody replaces is opened again.
@@ -71,18 +76,40 @@ func (f *lockFile) inPlace() (bool, error) {
 	return err == nil && os.SameFile(locked, named), err
 }
 
+// alsoOn locks the database itself: initlock.ErrLocked when another process has it, whatever became of its lock file.
+func (f *lockFile) alsoOn(database string) error {
+	if runtime.GOOS != "linux" {
+		return nil // SQLite's locks may be of the same kind there
+	}
+	lock := flock.New(database, flock.SetFlag(os.O_RDONLY))
+	taken, err := lock.TryLock()
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: locking the SQLite file %s: %w", storage.ErrConfig, database, err)
+	case !taken:
+		return initlock.ErrLocked
+	}
+	f.database = lock
+	return nil
+}
+
 // tell writes who holds the lock and what it does into the file.
 func (f *lockFile) tell(activity string) error {
 	f.text.Activity = activity
 	return f.write(f.text.String())
 }
 
-// write replaces what is in the locked file, and leaves a file alone that took its place.
+// write replaces what is in the locked file, and leaves a file alone that took its place. A file that may be read only
+// stays as it is: it is locked all the same, and who leads stands in the marker too.
 func (f *lockFile) write(text string) error {
 	if same, err := f.inPlace(); err != nil || !same {
 		return err
 	}
-	return os.WriteFile(f.path, []byte(text), 0o644) // for people to read, and there already
+	err := os.WriteFile(f.path, []byte(text), 0o644) // for people to read, and there already
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return err
 }
 
 // errLockGone says that a lock was lost before it was given back.
@@ -93,7 +120,16 @@ func (f *lockFile) unlock() error {
 	if !f.lock.Locked() {
 		return errLockGone
 	}
-	return errors.Join(f.write(""), f.lock.Unlock())
+	return errors.Join(f.write(""), f.free())
+}
+
+// free gives the locks back and leaves the text, as a death does.
+func (f *lockFile) free() error {
+	var err error
+	if f.database != nil {
+		err = f.database.Unlock()
+	}
+	return errors.Join(err, f.lock.Unlock())
 }
 
 // readHolder tells who holds the lock of a database; it creates nothing. To find out it asks for a shared lock for a
