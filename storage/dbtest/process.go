@@ -133,7 +133,7 @@ func awaitDeath(pid int) {
 		if fields := statOf(pid); len(fields) == 0 || fields[0] == "Z" {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 	}
 }
 
