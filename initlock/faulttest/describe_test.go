@@ -3,6 +3,7 @@ package faulttest
 import (
 	"database/sql"
 	"fmt"
+	neturl "net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func behind(t *testing.T, url string) *sql.DB {
 	t.Helper()
 	driver, dsn := "pgx", url
 	if path, ok := strings.CutPrefix(url, "sqlite:///"); ok {
-		driver, dsn = "sqlite3", "file:"+path+"?_pragma=busy_timeout(10000)"
+		driver, dsn = "sqlite3", "file:"+(&neturl.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout(10000)"
 	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {

@@ -87,7 +87,7 @@ func atRandomMoments(t *testing.T, database func(testing.TB) string, makeFault f
 	fresh, whole := undisturbed(t, database(t))
 	t.Logf("%d random moments of an initialisation that takes %v", n, whole)
 	places := make(chan struct{}, atOnce)
-	t.Run("at", func(t *testing.T) {
+	t.Run("struck at", func(t *testing.T) {
 		for range n {
 			moment := time.Duration(random.Float64() * float64(whole))
 			t.Run(moment.String(), func(t *testing.T) {
@@ -95,7 +95,7 @@ func atRandomMoments(t *testing.T, database func(testing.TB) string, makeFault f
 				places <- struct{}{}
 				defer func() { <-places }()
 				// Its cleanups end what it started before the next one begins.
-				t.Run("", func(t *testing.T) { strikeAt(t, database(t), makeFault(t), moment, fresh) })
+				t.Run("and recovered from", func(t *testing.T) { strikeAt(t, database(t), makeFault(t), moment, fresh) })
 			})
 		}
 	})

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -132,7 +133,7 @@ func classOfState(code string) storage.Class {
 // brokenConnection tells whether the connection, not the statement, failed.
 func brokenConnection(err error) bool {
 	var connect *pgconn.ConnectError
-	return brokenNetwork(err) || errors.Is(err, pgconn.ErrConnClosed) || errors.As(err, &connect)
+	return brokenNetwork(err) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, driver.ErrBadConn) || errors.As(err, &connect)
 }
 
 // brokenNetwork tells whether the network, or the system on the other end of it, let a connection down.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -129,6 +130,7 @@ func TestErrorsWithoutAnAnswerOfTheServerHaveTheirClasses(t *testing.T) {
 		want storage.Class
 	}{
 		{"the end of the connection", io.ErrUnexpectedEOF, storage.Connection},
+		{"a connection that died in a transaction", fmt.Errorf("wrapped: %w", driver.ErrBadConn), storage.Connection},
 		{"a connection that is closed", fmt.Errorf("wrapped: %w", pgconn.ErrConnClosed), storage.Connection},
 		{"a cancelled context", fmt.Errorf("wrapped: %w", context.Canceled), storage.Canceled},
 		{"a server that is full", &pgconn.PgError{Code: "53300"}, storage.TooManyConnections},
