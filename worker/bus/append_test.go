@@ -57,9 +57,12 @@ type answer struct {
 }
 
 // together appends each of the requests in a goroutine of its own, so that all but the first, which is an extra one, wait
-// while that is written: they make one group. It returns the answers when all have one.
-func together(t *testing.T, b *bus.Bus, g *gated, requests [][]event.Event, ctxs map[int]context.Context) []answer {
+// while that is written: they make one group. It returns the answers when all have one. The context is that of the first
+// of the group; meanwhile runs when all wait.
+func together(first context.Context, t *testing.T, b *bus.Bus, g *gated, requests [][]event.Event, meanwhile func()) []answer {
 	t.Helper()
+	open := sync.OnceFunc(func() { close(g.gate) })
+	t.Cleanup(open) // or the bus could not close
 	answers := make([]answer, len(requests))
 	var callers sync.WaitGroup
 	callers.Go(func() {
@@ -69,18 +72,20 @@ func together(t *testing.T, b *bus.Bus, g *gated, requests [][]event.Event, ctxs
 	})
 	received(t, "the append ahead of the group", g.entered)
 	for i, events := range requests {
-		ctx := ctxs[i]
-		if ctx == nil {
-			ctx = t.Context()
+		queued, of := b.Queued(), t.Context()
+		if i == 0 {
+			of = first
 		}
-		queued := b.Queued()
-		callers.Go(func() { answers[i].receipts, answers[i].err = b.Append(ctx, topic, events) })
+		callers.Go(func() { answers[i].receipts, answers[i].err = b.Append(of, topic, events) })
 		eventually(t, "the request is in the queue", func() bool { return b.Queued() > queued })
 	}
-	close(g.gate)
+	meanwhile()
+	open()
 	callers.Wait()
 	return answers
 }
+
+func nothing() {}
 
 func TestConcurrentAppendsAreWrittenTogetherAndAnsweredEachItsOwn(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
@@ -93,9 +98,9 @@ func TestConcurrentAppendsAreWrittenTogetherAndAnsweredEachItsOwn(t *testing.T) 
 		}
 		other := messages("known")
 		other[0].Data = []byte(`{"other":true}`)
-		answers := together(t, b, g, [][]event.Event{
+		answers := together(t.Context(), t, b, g, [][]event.Event{
 			messages("a"), messages("b", "c", "b"), known, other, slices.Concat(messages("d"), known),
-		}, nil)
+		}, nothing)
 		want := [][]event.Result{
 			{event.Appended},
 			{event.Appended, event.Appended, event.Appended},
@@ -133,7 +138,7 @@ func TestARequestThatFailsDoesNotFailTheOthersOfItsGroup(t *testing.T) {
 			}
 			return nil
 		}
-		for i, a := range together(t, b, g, [][]event.Event{messages("a"), messages("bad"), messages("b")}, nil) {
+		for i, a := range together(t.Context(), t, b, g, [][]event.Event{messages("a"), messages("bad"), messages("b")}, nothing) {
 			if bad := i == 1; bad != errors.Is(a.err, no) || bad != (a.err != nil) {
 				t.Errorf("request %d: %v", i, a.err)
 			}
@@ -157,7 +162,7 @@ func TestAGroupSharesTheErrorOfADatabaseThatIsAway(t *testing.T) {
 		for i := range 50 {
 			requests = append(requests, messages(fmt.Sprint(i)))
 		}
-		for i, a := range together(t, b, g, requests, nil) {
+		for i, a := range together(t.Context(), t, b, g, requests, nothing) {
 			if !errors.Is(a.err, passing{}) {
 				t.Errorf("request %d: %v, want the database's error", i, a.err)
 			}
@@ -174,13 +179,14 @@ func TestACallerWhoLeavesTakesNobodyElsesAppendAlong(t *testing.T) {
 		g := newGated(db)
 		b := newBus(t, g)
 		ctx, leave := context.WithCancel(t.Context())
-		leave()
-		answers := together(t, b, g, [][]event.Event{messages("gone"), messages("here")}, map[int]context.Context{0: ctx})
+		answers := together(ctx, t, b, g, [][]event.Event{messages("gone"), messages("here")}, leave)
 		if !errors.Is(answers[0].err, context.Canceled) || answers[1].err != nil {
 			t.Errorf("errors %v and %v, want the first's own end and nothing", answers[0].err, answers[1].err)
 		}
-		if records, err := db.Events(t.Context(), topic, "test", "here/1"); err != nil || len(records) != 1 {
-			t.Errorf("%d records of the one who stayed, %v", len(records), err)
+		for id, want := range map[string]int{"gone/1": 0, "here/1": 1} {
+			if records, err := db.Events(t.Context(), topic, "test", id); err != nil || len(records) != want {
+				t.Errorf("%s: %d records, %v; want %d", id, len(records), err, want)
+			}
 		}
 	})
 }
