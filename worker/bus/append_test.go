@@ -61,18 +61,19 @@ type answer struct {
 // of the group; meanwhile runs when all wait.
 func together(first context.Context, t *testing.T, b *bus.Bus, g *gated, requests [][]event.Event, meanwhile func()) []answer {
 	t.Helper()
+	others := context.WithoutCancel(first)
 	open := sync.OnceFunc(func() { close(g.gate) })
 	t.Cleanup(open) // or the bus could not close
 	answers := make([]answer, len(requests))
 	var callers sync.WaitGroup
 	callers.Go(func() {
-		if _, err := b.Append(t.Context(), topic, messages("ahead")); err != nil {
+		if _, err := b.Append(others, topic, messages("ahead")); err != nil {
 			t.Errorf("the append ahead of the group: %v", err)
 		}
 	})
 	received(t, "the append ahead of the group", g.entered)
 	for i, events := range requests {
-		queued, of := b.Queued(), t.Context()
+		queued, of := b.Queued(), others
 		if i == 0 {
 			of = first
 		}
