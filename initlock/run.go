@@ -127,7 +127,11 @@ func (r *runner) decided() (Outcome, error) {
 
 // read is the step on which a process that finds everything ready begins and ends.
 func (r *runner) read(ctx context.Context) error {
-	rec, err := r.marker.Read(ctx)
+	var rec Record
+	err := bounded(ctx, func(ctx context.Context) (err error) {
+		rec, err = r.marker.Read(ctx)
+		return err
+	})
 	if err != nil {
 		return r.retry(ctx, &r.reading, "reading the ready marker", err)
 	}
@@ -142,7 +146,11 @@ func (r *runner) tryLock(ctx context.Context) error {
 		r.p = r.p.refused()
 		return nil
 	}
-	lease, err := r.locker.TryLock(ctx, r.Name)
+	var lease Lease
+	err := bounded(ctx, func(ctx context.Context) (err error) {
+		lease, err = r.locker.TryLock(ctx, r.Name)
+		return err
+	})
 	switch {
 	case errors.Is(err, ErrLocked):
 		r.locking = trouble{}

@@ -360,6 +360,31 @@ func TestADatabaseThatFailsWhileWeWaitDoesNotEndTheWait(t *testing.T) {
 	})
 }
 
+// mute is a marker whose reads are never answered.
+type mute struct {
+	initlock.Marker
+	asked int
+}
+
+func (m *mute) Read(ctx context.Context) (initlock.Record, error) {
+	m.asked++
+	<-ctx.Done()
+	return initlock.Record{}, ctx.Err()
+}
+
+func TestAQuestionThatIsNeverAnsweredIsAskedAgainAndThenAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, silent := time.Now(), &mute{Marker: &locktest.Memory{}}
+		_, err := initlock.Run(t.Context(), &locktest.Memory{}, silent, options, nothing)
+		if err == nil || !errors.Is(err, context.DeadlineExceeded) || t.Context().Err() != nil {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); silent.asked < 3 || took > time.Minute {
+			t.Errorf("asked %d times in %v", silent.asked, took)
+		}
+	})
+}
+
 func TestTheFailureOfAnotherBuildIsNotOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &locktest.Memory{}

@@ -90,7 +90,12 @@ func (r *runner) pause(ctx context.Context) error {
 // report says who holds the lock, since when, and what it runs.
 func (r *runner) report(ctx context.Context) {
 	rec := r.p.seen
-	h, held, err := r.locker.Holder(ctx)
+	var h Holder
+	var held bool
+	err := bounded(ctx, func(ctx context.Context) (err error) {
+		h, held, err = r.locker.Holder(ctx)
+		return err
+	})
 	if err != nil || !held {
 		h = Holder{Name: rec.Holder, Since: rec.StartedAt}
 	}
@@ -99,6 +104,30 @@ func (r *runner) report(ctx context.Context) {
 	}
 	r.log.Info("still waiting for the database to be initialised", "waited", time.Since(r.wait.since).Round(time.Second),
 		"holder", h.Name, "since", h.Since, "activity", h.Activity, "epoch", rec.Epoch)
+}
+
+// answerWithin bounds a question to the database that is answered at once where somebody is there to answer: a proxy may
+// swallow the question and keep the connection open.
+const answerWithin = 10 * time.Second
+
+// unansweredError says that a question took longer than answerWithin. The next may go another way.
+type unansweredError struct{ err error }
+
+func (e *unansweredError) Error() string {
+	return fmt.Sprintf("no answer within %s: %v", answerWithin, e.err)
+}
+func (e *unansweredError) Unwrap() error   { return e.err }
+func (e *unansweredError) Transient() bool { return true }
+
+// bounded asks the database something, for answerWithin at most.
+func bounded(ctx context.Context, ask func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	err := ask(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return &unansweredError{err}
+	}
+	return err
 }
 
 // ended is the error of a process that was told to stop while it waited.
