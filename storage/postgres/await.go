@@ -50,12 +50,12 @@ func (db *DB) await(ctx context.Context, c *pgx.ConnConfig) error {
 		wait := pause/2 + rand.N(pause/2)
 		if time.Since(began)+wait >= limit {
 			return fmt.Errorf("%w: no PostgreSQL server answered at %s within %s (%d attempts); is it running, and is DATABASE right? Last error: %w",
-				storage.ErrUnreachable, addresses(c), limit, attempt, connectReason(err))
+				storage.ErrUnreachable, addresses(c), limit, attempt, sanitize(err))
 		}
 		if time.Since(logged) >= logPause {
 			logged = time.Now()
 			db.log.Warn("PostgreSQL does not answer yet; trying again", "server", addresses(c), "attempt", attempt,
-				"giving_up_in", (limit - time.Since(began)).Round(time.Second), "error", connectReason(err).Error())
+				"giving_up_in", (limit - time.Since(began)).Round(time.Second), "error", sanitize(err).Error())
 		}
 		select {
 		case <-bounded.Done():
@@ -105,7 +105,7 @@ func checkVersion(version string) error {
 func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
 	where := fmt.Sprintf("PostgreSQL at %s", addresses(c))
 	because := func(advice string) error {
-		return fmt.Errorf("%w: %s: %w; %s", storage.ErrConfig, where, connectReason(err), advice)
+		return fmt.Errorf("%w: %s: %w; %s", storage.ErrConfig, where, sanitize(err), advice)
 	}
 	var old *tooOldError
 	var pooler *PoolerError
@@ -164,19 +164,6 @@ func disagrees(err error) bool {
 		}
 	}
 	return !brokenNetwork(err) && !pgconn.Timeout(err)
-}
-
-// connectReason is what went wrong, without pgx's repetition of user and database.
-func connectReason(err error) error {
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) && errors.Unwrap(connect) != nil {
-		err = errors.Unwrap(connect)
-	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		return sanitize(err)
-	}
-	return flatten(err)
 }
 
 // addresses lists where a configuration leads to.

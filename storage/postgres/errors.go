@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,10 +47,15 @@ func wrap(name string, err error) error {
 	return &storage.Error{Statement: name, Class: classOf(err), Err: sanitize(err)}
 }
 
-// sanitize takes values out of what the server said.
+// sanitize takes values out of what the server said, and repetitions out of what the driver did.
 func sanitize(err error) error {
 	var pg *pgconn.PgError
-	if !errors.As(err, &pg) {
+	var connect *pgconn.ConnectError
+	switch {
+	case errors.As(err, &pg):
+	case errors.As(err, &connect) && connect.Unwrap() != nil:
+		return flatten(connect.Unwrap()) // without the user and the database, which the driver says before
+	default:
 		return flatten(err)
 	}
 	message := pg.Message
@@ -61,11 +67,19 @@ func sanitize(err error) error {
 	return &ServerError{Code: pg.Code, Message: message, Constraint: pg.ConstraintName, err: pg}
 }
 
-// flat is an error whose text stands on one line.
+// flat is an error whose text stands on one line. The driver tells of each attempt to connect on a line of its own, and
+// two attempts at one address, with TLS and without, say the same: what was said already is left out.
 type flat struct{ err error }
 
 func (e flat) Error() string {
-	return strings.Join(strings.FieldsFunc(e.err.Error(), func(r rune) bool { return r == '\n' || r == '\t' }), " ")
+	var said []string
+	for line := range strings.Lines(e.err.Error()) {
+		line = strings.TrimSpace(line)
+		if !slices.ContainsFunc(said, func(before string) bool { return strings.Contains(before, line) }) {
+			said = append(said, line)
+		}
+	}
+	return strings.Join(said, "; ")
 }
 func (e flat) Unwrap() error { return e.err }
 

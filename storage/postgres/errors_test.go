@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -149,6 +150,38 @@ func TestErrorsWithoutAnAnswerOfTheServerHaveTheirClasses(t *testing.T) {
 	if wrap("probe", nil) != nil {
 		t.Error("no error was wrapped into one")
 	}
+}
+
+func TestAttemptsThatFailAlikeAreToldOnce(t *testing.T) {
+	for _, c := range []struct {
+		name, text, want string
+	}{
+		{"twice the same", "h:1 (127.0.0.1): dial error\nh:1 (127.0.0.1): dial error", "h:1 (127.0.0.1): dial error"},
+		{"the end of what was said", "cannot resolve: lookup h: no such host\nlookup h: no such host", "cannot resolve: lookup h: no such host"},
+		{"two addresses", "h:1: refused\n\tg:1: timeout", "h:1: refused; g:1: timeout"},
+		{"one line", "refused", "refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := errors.New(c.text)
+			if got := sanitize(err); got.Error() != c.want || !errors.Is(got, err) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	t.Run("a server that is not there", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, err = pgconn.Connect(t.Context(), "postgres://somebody:pw@"+address+"/somewhere")
+		if got := sanitize(err).Error(); strings.Count(got, "refused") != 1 || strings.Contains(got, "some") {
+			t.Errorf("told as %q", got)
+		}
+	})
 }
 
 func wantClass(t *testing.T, err error, want storage.Class) {

@@ -110,7 +110,7 @@ func (l locker) refuse(err error) error {
 	if class == storage.TooManyConnections {
 		l.db.pool.Reset()
 	}
-	return &storage.Error{Statement: stmtLockSession, Class: class, Err: connectReason(err)}
+	return &storage.Error{Statement: stmtLockSession, Class: class, Err: sanitize(err)}
 }
 
 // backendLooks is how often the session is asked which backend it is on, each time in a transaction of its own: after

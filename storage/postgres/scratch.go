@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/safebox/safebox/storage"
 )
@@ -16,8 +18,12 @@ func init() { storage.RegisterScratch(storage.PostgreSQL, scratch) }
 func scratch(ctx context.Context, on storage.URL, name string) (func(context.Context) error, error) {
 	quoted := pgx.Identifier{name}.Sanitize()
 	if err := administer(ctx, on, "CREATE DATABASE "+quoted); err != nil {
-		return nil, fmt.Errorf("%w: creating the database %s on the server of %s: %w (the role needs CREATEDB)",
-			storage.ErrUnreachable, name, on, err)
+		kind := storage.ErrUnreachable
+		var answer *pgconn.PgError
+		if errors.As(err, &answer) {
+			kind = storage.ErrConfig
+		}
+		return nil, fmt.Errorf("%w: creating the database %s on the server of %s: %w (the role needs CREATEDB)", kind, name, on, sanitize(err))
 	}
 	return func(ctx context.Context) error {
 		if err := administer(ctx, on, "DROP DATABASE IF EXISTS "+quoted+" WITH (FORCE)"); err != nil {
