@@ -138,8 +138,6 @@ func (r *Replica) initialise(ctx context.Context) error {
 	if r.options.Observer != nil {
 		r.options.Observer.Schema(res.Record.Revision)
 	}
-	r.logger.Info("ready", "outcome", res.Outcome, "leader", res.Record.Holder, "revision", res.Record.Revision,
-		"waited", res.Waited.Round(time.Millisecond), "worked", res.Worked.Round(time.Millisecond))
 	return nil
 }
 
@@ -165,6 +163,7 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	if err := router.Start(hard); err != nil {
 		return err
 	}
+	r.logger.Info("processing events", "instance", r.options.Instance, "lanes", r.options.Lanes, "batch", r.options.Batch)
 	err = r.waitForEnd(ctx, router)
 
 	r.setPhase(draining)
