@@ -36,7 +36,7 @@ func TestEveryRevisionOfAlembicIsAdoptedWithEveryRow(t *testing.T) {
 				for _, q := range others {
 					before = append(before, query(t, db, q)...)
 				}
-				if state, err := Current(ctx, db, d); err != nil || state.Revision != revision || state.Alembic != revision || state.Adopted || state.Problem != "" {
+				if state, err := Current(ctx, db, d); err != nil || state.Revision != revision || state.Alembic != revision || state.Recorded || state.Problem != "" {
 					t.Errorf("before: %+v, %v", state, err)
 				}
 

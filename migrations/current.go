@@ -13,7 +13,7 @@ type State struct {
 	Revision string   `json:"revision"` // the newest revision it has; "" for none
 	Alembic  string   `json:"alembic"`  // what alembic_version says; "" for nothing
 	Head     bool     `json:"head"`     // Revision is the newest that this build knows
-	Adopted  bool     `json:"adopted"`  // the revision is in our own records, not only in alembic_version
+	Recorded bool     `json:"recorded"` // the revision is in our own records, not only in alembic_version
 	Pending  []string `json:"pending"`  // revisions an upgrade would apply, in order
 	Problem  string   `json:"problem,omitempty"`
 }
@@ -29,7 +29,7 @@ func Current(ctx context.Context, db *sql.DB, d storage.Dialect) (State, error) 
 	if err != nil {
 		return State{}, err
 	}
-	state := State{Adopted: len(f.records) > 0, Pending: []string{}}
+	state := State{Recorded: len(f.records) > 0, Pending: []string{}}
 	if len(f.versions) == 1 {
 		state.Alembic = f.versions[0]
 	}

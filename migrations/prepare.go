@@ -29,7 +29,7 @@ type Report struct {
 	Applied []string      `json:"applied"` // revisions applied, in order
 	Indexes []string      `json:"indexes"` // unique indexes built for guards
 	Seeded  int           `json:"seeded"`  // currencies added
-	Took    time.Duration `json:"took"`
+	Took    time.Duration `json:"-"`       // programs are told seconds, by who prints
 }
 
 // job is one run of Prepare or Upgrade.

@@ -49,7 +49,7 @@ func TestPrepareMakesAnEmptyDatabaseReadyAndThenChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(State{Revision: Latest(), Alembic: LatestAlembic, Head: true, Adopted: true, Pending: []string{}}, state); diff != "" {
+		if diff := cmp.Diff(State{Revision: Latest(), Alembic: LatestAlembic, Head: true, Recorded: true, Pending: []string{}}, state); diff != "" {
 			t.Error(diff)
 		}
 	})

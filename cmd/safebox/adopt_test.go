@@ -79,7 +79,7 @@ func TestWorkerAdoptsWhatAlembicMadeAndKeepsEveryRow(t *testing.T) {
 				s.insertWallet("npub-a", "amy")
 				s.insertWallet("npub-b", "ben")
 				state, _ := answer[migrations.State](s, "migrate", "current")
-				if state.Revision != revision || state.Alembic != revision || state.Head || state.Adopted {
+				if state.Revision != revision || state.Alembic != revision || state.Head || state.Recorded {
 					t.Errorf("before: %+v", state)
 				}
 				if r := s.runWith(nil, "", "event", "publish", "-"); r.code != exitAgain || !strings.Contains(r.stderr, "safebox init") {
@@ -87,7 +87,7 @@ func TestWorkerAdoptsWhatAlembicMadeAndKeepsEveryRow(t *testing.T) {
 				}
 				s.ok("worker", "--until-idle")
 				state, _ = answer[migrations.State](s, "migrate", "current")
-				if state.Revision != migrations.Latest() || !state.Head || !state.Adopted || state.Alembic != migrations.LatestAlembic {
+				if state.Revision != migrations.Latest() || !state.Head || !state.Recorded || state.Alembic != migrations.LatestAlembic {
 					t.Errorf("after: %+v", state)
 				}
 				want := []string{"npub-a amy 7 7", "npub-b ben 7 7"}
@@ -166,6 +166,10 @@ func TestUpgradeStopsWhereItIsToldAndTheNextWorkerGoesOn(t *testing.T) {
 		}
 		if got := s.ok("migrate", "upgrade"); !strings.Contains(got, "nothing to apply") {
 			t.Errorf("to the head again: %s", got)
+		}
+		again, r := answer[map[string]any](s, "migrate", "upgrade")
+		if _, number := again["took_seconds"].(float64); !number || again["to"] != migrations.Latest() || again["took"] != nil {
+			t.Errorf("as one document: %s", r.stdout)
 		}
 		if r := s.run("migrate", "upgrade", "20260220_0001"); r.code != exitUsage {
 			t.Errorf("upgrade to an older revision: exit %d\n%s", r.code, r.stderr)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -89,6 +90,16 @@ func (a *app) root() *cobra.Command {
 		a.workerCommand(), a.initCommand(), a.demoCommand(), a.eventCommand(), a.walletCommand(), a.parkedCommand(),
 		a.guardCommand(), a.auditCommand(), a.statusCommand(), a.migrateCommand(), a.versionCommand(),
 	)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "completion":
+			group(c)
+		case "help":
+			strict(c)
+		}
+	}
 	return group(root)
 }
 
@@ -116,12 +127,17 @@ func (a *app) configure(cmd *cobra.Command) error {
 	return nil
 }
 
-// readable writes durations as people do, 1.5s, in JSON as well.
+// readable writes durations as people do, 1.5s, in JSON as well, and without the digits that nobody reads.
 func readable(_ []string, attr slog.Attr) slog.Attr {
-	if attr.Value.Kind() == slog.KindDuration {
-		return slog.String(attr.Key, attr.Value.Duration().String())
+	if attr.Value.Kind() != slog.KindDuration {
+		return attr
 	}
-	return attr
+	d := attr.Value.Duration()
+	step := time.Microsecond
+	if d.Abs() >= time.Millisecond {
+		step = time.Millisecond
+	}
+	return slog.String(attr.Key, d.Round(step).String())
 }
 
 // builtIn tells whether a command is one of cobra's own: completion, help, and what the shell asks while one types.

@@ -27,15 +27,16 @@ func (a *app) awaitReady(ctx context.Context, db storage.DB) error {
 		if err != nil {
 			return err
 		}
-		switch m.State {
-		case initlock.Ready, initlock.Failed:
-			return usable(m)
-		case initlock.Absent:
+		unusable := usable(m)
+		switch {
+		case m.State == initlock.Absent:
 			return a.prepareEmpty(ctx, db)
+		case m.State != initlock.Running || unusable == nil:
+			return unusable
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), usable(m))
+			return errors.Join(context.Cause(ctx), unusable)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -56,9 +56,21 @@ func (e *settingError) ExitCode() int { return exitConfig }
 func registerFlags(flags *pflag.FlagSet) {
 	for _, s := range settings {
 		if s.flag != "" {
-			flags.String(s.flag, "", fmt.Sprintf("%s (%s; default %s)", s.usage, s.env, s.fallback))
+			flags.Var(&given{kind: s.kind}, s.flag, fmt.Sprintf("%s (%s; default %s)", s.usage, s.env, s.fallback))
 		}
 	}
+}
+
+// given is a flag as it was written: loadConfig reads it as it reads a variable. The kind stands in the help.
+type given struct{ text, kind string }
+
+func (g *given) String() string { return g.text }
+func (g *given) Type() string   { return g.kind }
+
+// Set keeps the text; it is read when the other settings are.
+func (g *given) Set(text string) error {
+	g.text = text
+	return nil
 }
 
 // loadConfig reads the settings: a flag wins over a variable, and a variable that is empty counts as unset.

@@ -33,7 +33,7 @@ func exitCode(err error) int {
 		return coded.ExitCode()
 	case errors.As(err, &leader) && leader.Code != 0:
 		return leader.Code
-	case errors.Is(err, storage.ErrConfig):
+	case errors.Is(err, storage.ErrConfig), forbidden(err):
 		return exitConfig
 	case errors.Is(err, storage.ErrUnreachable):
 		return exitUnreachable
@@ -50,6 +50,12 @@ func exitCode(err error) int {
 	default:
 		return exitBug
 	}
+}
+
+// forbidden tells whether the server refused a statement because the role lacks a right: SQLSTATE 42501.
+func forbidden(err error) bool {
+	var server interface{ SQLState() string }
+	return errors.As(err, &server) && server.SQLState() == "42501"
 }
 
 // lostDatabase tells whether a statement failed because the database went away.
@@ -70,6 +76,8 @@ func advice(err error) string {
 		return own.Advice()
 	case errors.Is(err, storage.ErrNotInitialised):
 		return "start a worker or run `safebox init`"
+	case forbidden(err):
+		return "grant the user in DATABASE that right: to prepare a database it creates tables, and safebox demo a database"
 	case lostDatabase(err):
 		return "check that the database runs, then try again"
 	case exitCode(err) == exitAgain:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -26,6 +27,9 @@ func (a *app) guardCommand() *cobra.Command {
 					found, err = migrations.Guard(ctx, conn, db.Dialect())
 					return err
 				})
+				if errors.Is(err, storage.ErrNotInitialised) {
+					return storage.ErrNotInitialised
+				}
 				if err != nil {
 					return err
 				}

@@ -85,7 +85,11 @@ func (a *app) migrateUpgrade() *cobra.Command {
 					return err
 				}
 				report.Applied, report.Indexes = list(report.Applied), list(report.Indexes)
-				return a.print(report, func() error { return a.printUpgrade(report) })
+				answer := struct {
+					migrations.Report
+					TookSeconds float64 `json:"took_seconds"`
+				}{report, report.Took.Seconds()}
+				return a.print(answer, func() error { return a.printUpgrade(report) })
 			})
 		},
 	})

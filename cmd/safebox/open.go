@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage"
@@ -49,23 +50,19 @@ func (a *app) query(ctx context.Context, role string, read func(context.Context,
 	})
 }
 
-// usable tells whether this build can work with the database that the marker describes.
+// usable tells whether this build can work with the database that the marker describes. Where the schema is right, it can
+// while another process prepares the database anew, or has failed to: the replicas that are at work go on, too.
 func usable(m initlock.Record) error {
-	again := func(format string, args ...any) error {
-		return &failure{
-			Code: exitAgain, Err: fmt.Errorf(format, args...),
-			Todo: "start a worker or run `safebox init`, then try again",
-		}
-	}
-	switch newest := migrations.Latest(); {
+	newest := migrations.Latest()
+	switch {
 	case m.State == initlock.Absent:
 		return storage.ErrNotInitialised
-	case m.State == initlock.Running:
-		return again("%w: %s is preparing it since %s", storage.ErrNotInitialised, m.Holder, m.StartedAt.UTC().Format("15:04:05Z"))
-	case m.State == initlock.Failed:
-		return again("%w: %s failed to prepare it: %s", storage.ErrNotInitialised, m.Holder, m.Error)
+	case m.State == initlock.Running && m.Revision < newest:
+		return notReady("the database is not ready: %s is preparing it since %s", m.Holder, terminal.Moment(m.StartedAt))
+	case m.State == initlock.Failed && m.Revision < newest:
+		return notReady("the database is not ready: %s failed to prepare it: %s", m.Holder, m.Error)
 	case m.Revision < newest:
-		return again("the database is at revision %s and this program needs %s", m.Revision, newest)
+		return notReady("the database is at revision %s and this program needs %s", m.Revision, newest)
 	case m.OldestCompatible > newest:
 		return &failure{
 			Code: exitConfig, Err: fmt.Errorf("the database is at revision %s, which needs a program of revision %s or newer; this one knows %s",
@@ -74,6 +71,12 @@ func usable(m initlock.Record) error {
 		}
 	}
 	return nil
+}
+
+func notReady(format string, args ...any) error {
+	return &failure{
+		Code: exitAgain, Err: fmt.Errorf(format, args...), Todo: "start a worker or run `safebox init`, then try again",
+	}
 }
 
 // preparation is what a leader of this build does to a database, and how the protocol names it.

@@ -55,7 +55,8 @@ func (a *app) parkedRetry() *cobra.Command {
 	var all bool
 	c := a.printing(&cobra.Command{
 		Use: "retry SUBJECT | --all", Short: "Process parked events again, in order",
-		Long: "retry processes the parked events of a subject again, until one fails. It exits 65 when something is still parked.",
+		Long: "retry processes the parked events of a subject again, until one fails. A wallet is named by its npub or its handle. It\n" +
+			"exits 65 when something is still parked.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if all && len(args) == 0 {
 				return nil
@@ -111,15 +112,36 @@ func parkedSubjects(ctx context.Context, db storage.DB) ([]string, error) {
 	return subjects, nil
 }
 
+// resolveOne does it for one subject, which may go by the handle of a wallet.
+func resolveOne(ctx context.Context, db storage.DB, key string,
+	do func(context.Context, event.Log, string) (bus.ParkedResult, error),
+) (bus.ParkedResult, error) {
+	r, err := do(ctx, db, key)
+	if errors.Is(err, event.ErrNotFound) {
+		if w, walletErr := db.Wallet(ctx, key); walletErr == nil && w.Npub != key {
+			r, err = do(ctx, db, w.Npub)
+		}
+	}
+	switch {
+	case errors.Is(err, event.ErrNotFound):
+		return r, &failure{
+			Code: exitData, Err: fmt.Errorf("no event of %q is parked", key), Todo: "`safebox parked list` shows those that are",
+		}
+	case err != nil:
+		return r, fmt.Errorf("parked events of %q: %w", key, err)
+	}
+	return r, nil
+}
+
 // resolve does something about the parked events of each subject.
 func (a *app) resolve(ctx context.Context, db storage.DB, subjects []string,
 	do func(context.Context, event.Log, string) (bus.ParkedResult, error),
 ) error {
 	results, left := []bus.ParkedResult{}, 0
 	for _, subject := range subjects {
-		r, err := do(ctx, db, subject)
+		r, err := resolveOne(ctx, db, subject, do)
 		if err != nil {
-			return fmt.Errorf("parked events of %q: %w", subject, err)
+			return err
 		}
 		left += r.Waiting
 		results = append(results, r)

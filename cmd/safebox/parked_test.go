@@ -36,6 +36,12 @@ func TestPoisonParksItsOwnWalletUntilSomebodyRetriesOrSkips(t *testing.T) {
 		{"a skip gives up the first and applies those behind it", func(s *site, subject string) result {
 			return s.run("parked", "skip", subject)
 		}, 7},
+		{"a skip of a wallet by its handle does the same", func(s *site, _ string) result {
+			if r := s.run("parked", "skip", "demo-001"); r.code != exitData || !strings.Contains(r.stderr, "parked list") {
+				s.t.Errorf("a skip where nothing is parked: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
+			return s.run("parked", "skip", "demo-000")
+		}, 7},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dbtest.Each(t, func(t *testing.T, url string) {

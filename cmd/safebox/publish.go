@@ -47,12 +47,16 @@ func (a *app) source(name string) (io.ReadCloser, error) {
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, &usageError{fmt.Errorf("opening the events: %w", err)}
+		return nil, noEvents(err)
 	}
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.Join(&usageError{fmt.Errorf("opening the events: %s is a folder", name)}, f.Close())
+		return nil, errors.Join(noEvents(fmt.Errorf("%s is a folder", name)), f.Close())
 	}
 	return f, nil
+}
+
+func noEvents(err error) error {
+	return &failure{Code: exitUsage, Err: fmt.Errorf("no events to publish: %w", err), Todo: "name a file of JSON lines, or - for standard input"}
 }
 
 // shownProblems is how many lines are reported one by one; the rest is counted.
@@ -87,11 +91,21 @@ func (a *app) publish(ctx context.Context, db storage.DB, in io.Reader) error {
 	case !sum.Clean():
 		return &failure{
 			Code: exitData,
-			Err:  fmt.Errorf("%s not taken; the others are in the log", terminal.Plural(sum.Refused+sum.Conflicts, "line")),
+			Err:  errors.New(notTaken(sum)),
 			Todo: "correct the lines named above and publish the file again",
 		}
 	}
 	return nil
+}
+
+// notTaken says how many lines the log does not have, and whether it has any.
+func notTaken(s publish.Summary) string {
+	bad := s.Refused + s.Conflicts
+	text := terminal.Plural(bad, "line") + " not taken"
+	if s.Lines > bad {
+		text += "; the others are in the log"
+	}
+	return text
 }
 
 func counts(s publish.Summary) string {

@@ -17,6 +17,7 @@ import (
 type setting struct {
 	env      string
 	flag     string
+	kind     string // what the flag takes, for the help
 	usage    string
 	preset   string // the default, as one would write it; "" where another setting or the surroundings decide
 	fallback string // the default in words, for the help
@@ -26,7 +27,7 @@ type setting struct {
 
 var settings = []setting{
 	{
-		env: "DATABASE", flag: "database", preset: "sqlite:///data/database.db", fallback: "sqlite:///data/database.db",
+		env: "DATABASE", flag: "database", kind: "URL", preset: "sqlite:///data/database.db", fallback: "sqlite:///data/database.db",
 		usage: "the one database, as an SQLAlchemy URL",
 		set: func(c *config, v string, _ bool) (err error) {
 			c.Database, err = storage.ParseURL(v)
@@ -34,7 +35,7 @@ var settings = []setting{
 		},
 	},
 	{
-		env: "SAFEBOX_DATABASE_DIRECT", flag: "database-direct", fallback: "DATABASE",
+		env: "SAFEBOX_DATABASE_DIRECT", flag: "database-direct", kind: "URL", fallback: "DATABASE",
 		usage: "the server itself, where DATABASE is a connection pooler",
 		set: func(c *config, v string, _ bool) (err error) {
 			c.Direct, err = storage.ParseURL(v)
@@ -42,27 +43,27 @@ var settings = []setting{
 		},
 	},
 	{
-		env: "DB_POOL_SIZE", flag: "pool-size", preset: "10", fallback: "10",
+		env: "DB_POOL_SIZE", flag: "pool-size", kind: "N", preset: "10", fallback: "10",
 		usage: "connections kept open",
 		set:   func(c *config, v string, _ bool) error { return whole(v, &c.pool.size) },
 	},
 	{
-		env: "DB_MAX_OVERFLOW", flag: "max-overflow", preset: "20", fallback: "20",
+		env: "DB_MAX_OVERFLOW", flag: "max-overflow", kind: "N", preset: "20", fallback: "20",
 		usage: "further connections under load, closed when handed back",
 		set:   func(c *config, v string, _ bool) error { return whole(v, &c.pool.overflow) },
 	},
 	{
-		env: "DB_POOL_RECYCLE_SECONDS", flag: "pool-recycle-seconds", preset: "1800", fallback: "1800",
+		env: "DB_POOL_RECYCLE_SECONDS", flag: "pool-recycle-seconds", kind: "SECONDS", preset: "1800", fallback: "1800",
 		usage: "replace a connection after this long; -1 never",
 		set:   func(c *config, v string, _ bool) error { return number(v, &c.pool.recycle) },
 	},
 	{
-		env: "DB_POOL_TIMEOUT_SECONDS", flag: "pool-timeout-seconds", preset: "30", fallback: "30",
+		env: "DB_POOL_TIMEOUT_SECONDS", flag: "pool-timeout-seconds", kind: "SECONDS", preset: "30", fallback: "30",
 		usage: "the longest wait for a connection",
 		set:   func(c *config, v string, _ bool) error { return number(v, &c.pool.timeout) },
 	},
 	{
-		env: "SUPPORTED_CURRENCIES", flag: "supported-currencies",
+		env: "SUPPORTED_CURRENCIES", flag: "supported-currencies", kind: "CODES",
 		preset: `["SAT","CAD","USD","EUR","GBP","JPY","INR"]`, fallback: "SAT,CAD,USD,EUR,GBP,JPY,INR",
 		usage: "currencies that must be present after the seed; a JSON list or a comma list",
 		set: func(c *config, v string, _ bool) (err error) {
@@ -71,7 +72,7 @@ var settings = []setting{
 		},
 	},
 	{
-		env: "CURRENCY_CSV", flag: "currency-csv", fallback: "built in",
+		env: "CURRENCY_CSV", flag: "currency-csv", kind: "FILE", fallback: "built in",
 		usage: "the file to seed the currencies from",
 		set: func(c *config, v string, _ bool) error {
 			c.CurrencyCSV = v
@@ -79,7 +80,7 @@ var settings = []setting{
 		},
 	},
 	{
-		env: "SAFEBOX_HTTP_ADDR", flag: "http-addr", preset: "127.0.0.1:8080", fallback: "127.0.0.1:8080",
+		env: "SAFEBOX_HTTP_ADDR", flag: "http-addr", kind: "HOST:PORT", preset: "127.0.0.1:8080", fallback: "127.0.0.1:8080",
 		usage: "where to answer HTTP: metrics, health, ingest",
 		set: func(c *config, v string, chosen bool) error {
 			c.HTTPAddr, c.HTTPChosen = v, chosen
@@ -101,17 +102,17 @@ var settings = []setting{
 		},
 	},
 	{
-		env: "SAFEBOX_LANES", flag: "lanes", fallback: "4 on PostgreSQL, 1 on SQLite",
+		env: "SAFEBOX_LANES", flag: "lanes", kind: "N", fallback: "4 on PostgreSQL, 1 on SQLite",
 		usage: "partitions this replica processes at once",
 		set:   func(c *config, v string, _ bool) error { return within(v, 1, 64, &c.Lanes) },
 	},
 	{
-		env: "SAFEBOX_BATCH", flag: "batch", preset: "500", fallback: "500",
+		env: "SAFEBOX_BATCH", flag: "batch", kind: "N", preset: "500", fallback: "500",
 		usage: "the most events in one transaction",
 		set:   func(c *config, v string, _ bool) error { return within(v, 1, 10_000, &c.Batch) },
 	},
 	{
-		env: "SAFEBOX_DRAIN_SECONDS", flag: "drain-seconds", preset: "25", fallback: "25",
+		env: "SAFEBOX_DRAIN_SECONDS", flag: "drain-seconds", kind: "SECONDS", preset: "25", fallback: "25",
 		usage: "time to finish on SIGTERM",
 		set: func(c *config, v string, _ bool) error {
 			var seconds int
@@ -121,7 +122,7 @@ var settings = []setting{
 		},
 	},
 	{
-		env: "SAFEBOX_LOG_FORMAT", flag: "log-format", fallback: "text on a terminal, else json",
+		env: "SAFEBOX_LOG_FORMAT", flag: "log-format", kind: "FORMAT", fallback: "text on a terminal, else json",
 		usage: "text or json",
 		set: func(c *config, v string, _ bool) error {
 			if c.LogFormat = v; v != "text" && v != "json" {
@@ -131,7 +132,7 @@ var settings = []setting{
 		},
 	},
 	{
-		env: "SAFEBOX_LOG_LEVEL", flag: "log-level", preset: "info", fallback: "info",
+		env: "SAFEBOX_LOG_LEVEL", flag: "log-level", kind: "LEVEL", preset: "info", fallback: "info",
 		usage: "debug, info, warn or error",
 		set: func(c *config, v string, _ bool) error {
 			levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}

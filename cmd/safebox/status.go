@@ -135,11 +135,19 @@ func (a *app) status(ctx context.Context, db storage.DB) (status, error) {
 	return s, err
 }
 
+// state is that of the marker, where it says more than ready does.
+func (s status) state() string {
+	if s.State == initlock.Ready {
+		return ""
+	}
+	return string(s.State)
+}
+
 func (a *app) printStatus(s status) error {
 	t := terminal.NewTable(a.out, "database", s.Database)
 	t.Row("ready", map[bool]string{true: "yes", false: "no"}[s.Ready])
 	for _, row := range [][2]string{
-		{"state", string(s.State)}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
+		{"state", s.state()}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
 	} {
 		if row[1] != "" {
 			t.Row(row[0], row[1])
@@ -171,9 +179,9 @@ func (a *app) printStatus(s status) error {
 	if err := a.printf(""); err != nil {
 		return err
 	}
-	t = terminal.NewTable(a.out, "WORKER", "STATE", ":LANES", "SINCE", "LEADER", "VERSION")
+	t = terminal.NewTable(a.out, "WORKER", "STATE", ":LANES", "SINCE", "LAST SEEN", "LEADER", "VERSION")
 	for _, w := range s.Workers {
-		t.Row(w.Instance, w.State, w.Lanes, terminal.Moment(w.Since), map[bool]string{true: "yes"}[w.Leader], w.Version)
+		t.Row(w.Instance, w.State, w.Lanes, terminal.Moment(w.Since), terminal.Moment(w.SeenAt), map[bool]string{true: "yes"}[w.Leader], w.Version)
 	}
 	return t.Flush()
 }

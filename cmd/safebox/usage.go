@@ -47,9 +47,25 @@ func group(c *cobra.Command) *cobra.Command {
 				names = append(names, sub.Name())
 			}
 		}
-		return &usageError{fmt.Errorf("%q needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))}
+		return &failure{Code: exitUsage, Err: fmt.Errorf("%q needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))}
 	}
 	return c
+}
+
+// strict makes cobra's help command refuse what it does not know, instead of showing the help of something else.
+func strict(help *cobra.Command) {
+	show := help.Run
+	help.Run = nil
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		found, rest, err := cmd.Root().Find(args)
+		if err != nil || len(rest) > 0 {
+			return &usageError{fmt.Errorf("there is no command %q", strings.Join(append([]string{"safebox"}, args...), " "))}
+		}
+		if found.HasParent() || len(args) == 0 {
+			show(cmd, args)
+		}
+		return nil
+	}
 }
 
 // exactly is cobra.ExactArgs with the names of the arguments in its message.

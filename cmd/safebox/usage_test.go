@@ -14,6 +14,9 @@ func TestCommandLinesThatAreNotUnderstoodExit64AndSayWhereToLook(t *testing.T) {
 		{"wallet", "show"},
 		{"wallt", "did you mean wallet?"},
 		{"wallet lst", "did you mean list?"},
+		{"help wallet lst", "no command"},
+		{"completion nosh", "nosh"},
+		{"completion", "bash"},
 		{"wallet show", "KEY"},
 		{"wallet show a b", "KEY"},
 		{"wallet list extra", "no arguments"},
@@ -36,7 +39,7 @@ func TestCommandLinesThatAreNotUnderstoodExit64AndSayWhereToLook(t *testing.T) {
 }
 
 func TestHelpVersionAndCompletionNeedNoConfiguration(t *testing.T) {
-	for _, line := range []string{"--help", "worker --help", "help wallet", "--version", "version", "version --json", "completion bash", "__complete wallet "} {
+	for _, line := range []string{"--help", "worker --help", "help", "help wallet show", "--version", "version", "version --json", "completion bash", "__complete wallet "} {
 		t.Run("safebox "+line, func(t *testing.T) {
 			s := newSite(t, "nonsense")
 			if r := s.run(strings.Fields(line)...); r.code != 0 || r.stdout == "" {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/safebox/safebox/cmd/safebox/internal/demo"
 	"github.com/safebox/safebox/cmd/safebox/internal/publish"
+	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/worker/event"
 )
@@ -100,6 +101,40 @@ func TestWrongPasswordIsToldAtOnceAndNotRepeated(t *testing.T) {
 	if r.code != exitConfig || strings.Contains(r.stderr, secret) || !strings.Contains(r.stderr, "password") || r.took > 10*time.Second {
 		t.Errorf("exit %d after %v\n%s", r.code, r.took, r.stderr)
 	}
+}
+
+func TestRoleWithoutRightsIsToldWhichOnesItLacks(t *testing.T) {
+	admin := newSite(t, dbtest.PostgreSQL(t))
+	role := fmt.Sprintf("guest_%d", time.Now().UnixNano())
+	admin.exec("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+	admin.exec("CREATE ROLE " + role + " LOGIN PASSWORD 'pw'")
+	t.Cleanup(func() { admin.in(t).drop(role) })
+	_, after, _ := strings.Cut(admin.url, "@")
+	s := newSite(t, "postgresql://"+role+":pw@"+after)
+	for _, c := range [][]string{{"init"}, {"demo", "--database", s.url}} {
+		if r := s.run(c...); r.code != exitConfig || !strings.Contains(r.stderr, "permission denied") || !strings.Contains(r.stderr, "grant the user") {
+			t.Errorf("%v: exit %d\n%s", c, r.code, r.stderr)
+		}
+	}
+}
+
+func TestReplicaThatFailsToPrepareDoesNotTakeAReadyDatabaseAwayFromOthers(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		s := newSite(t, url)
+		s.ok("init")
+		if r := s.runWith([]string{"SUPPORTED_CURRENCIES=XQQ"}, "", "init"); r.code != exitConfig {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+		s.ok("wallet", "list")
+		s.ok("event", "publish", s.write("none.jsonl", nil))
+		st, _ := answer[status](s, "status")
+		if !st.Ready || st.State != initlock.Failed || !strings.Contains(st.Error, "XQQ") {
+			t.Errorf("status: %+v", st)
+		}
+		if shown := s.ok("status"); !strings.Contains(shown, "failed") || !strings.Contains(shown, "XQQ") {
+			t.Errorf("shown as %s", shown)
+		}
+	})
 }
 
 func (s *site) drop(role string) {

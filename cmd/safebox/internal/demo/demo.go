@@ -150,7 +150,7 @@ func (s *show) play(ctx context.Context) error {
 	if err := s.feed(ctx, setup, 0); err != nil {
 		return err
 	}
-	s.say("opened", "%s with %s sats in all", terminal.Plural(Wallets, "wallet"), terminal.Count(s.openings()))
+	s.say("opened", "%s with %s sats in all, by %s events", terminal.Plural(Wallets, "wallet"), terminal.Count(s.openings()), terminal.Count(len(setup)))
 	activity, err := decode(s.script.Activity)
 	if err != nil {
 		return err

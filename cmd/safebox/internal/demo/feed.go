@@ -21,7 +21,7 @@ func (s *show) led(ctx context.Context) error {
 		}
 		if m.State == initlock.Ready {
 			s.report.Leader = m.Holder
-			s.say("led", "%s prepared the database (revision %s) in %d ms; the others waited for it",
+			s.say("led", "%s prepared the database (revision %s) in %d ms, for all three",
 				m.Holder, m.Revision, m.FinishedAt.Sub(m.StartedAt).Milliseconds())
 			return nil
 		}
