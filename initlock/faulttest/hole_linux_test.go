@@ -1,7 +1,7 @@
 package faulttest
 
 import (
-	"io"
+	"errors"
 	"net"
 	"sync"
 	"syscall"
@@ -20,6 +20,9 @@ type hole struct {
 	mu    sync.Mutex
 	conns []*net.TCPConn
 	busy  sync.WaitGroup
+
+	gate   sync.RWMutex // held by those who pass data on
+	opened bool
 }
 
 func newHole(t *testing.T, server string) *hole {
@@ -61,26 +64,65 @@ func (h *hole) accept() {
 		h.mu.Lock()
 		h.conns = append(h.conns, client, server)
 		h.mu.Unlock()
-		h.busy.Go(func() { pass(server, client) })
-		h.busy.Go(func() { pass(client, server) })
+		h.busy.Go(func() { h.pass(server, client) })
+		h.busy.Go(func() { h.pass(client, server) })
 	}
 }
 
-func pass(to, from *net.TCPConn) {
-	io.Copy(to, from) //nolint:errcheck // either side's end is the end
-	to.Close()
-	from.Close()
+// pass passes data on until either side ends, or the hole opens.
+func (h *hole) pass(to, from *net.TCPConn) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		h.gate.RLock()
+		if h.opened {
+			h.gate.RUnlock()
+			return // and say nothing to the other side
+		}
+		if n > 0 {
+			_, failed := to.Write(buf[:n])
+			err = errors.Join(err, failed)
+		}
+		if err != nil {
+			to.Close()
+			from.Close()
+		}
+		h.gate.RUnlock()
+		if err != nil {
+			return
+		}
+	}
 }
 
-// open loses every packet from now on, in both directions; whoever connects gets no answer.
+// open loses every packet from now on, in both directions; whoever connects gets no answer. What was passed on before
+// has arrived: else it would be sent again and again, and be a sign of life.
 func (h *hole) open(t *testing.T) {
 	t.Helper()
+	h.gate.Lock()
+	h.opened = true
+	h.gate.Unlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, c := range h.conns {
+		eventually(t, "what was passed on arrives", limit, func() bool { return pending(c) == 0 })
+	}
 	deafen(t, h.listener)
 	for _, c := range h.conns {
 		deafen(t, c)
 	}
+}
+
+// pending is how many bytes the other end has not acknowledged.
+func pending(c *net.TCPConn) (bytes int) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0 // it has ended
+	}
+	err = raw.Control(func(fd uintptr) { bytes, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	if err != nil {
+		return 0
+	}
+	return bytes
 }
 
 // deafen drops every packet for a socket: a filter of one instruction that keeps none of the packet's bytes.
