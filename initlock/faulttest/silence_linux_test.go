@@ -2,10 +2,12 @@ package faulttest
 
 import (
 	"context"
+	"database/sql"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage/dbtest"
 )
 
@@ -104,4 +106,25 @@ func fallSilent(t *testing.T, f fault, first string, moment time.Duration, fresh
 	t.Logf("the leader itself ended %v after it was struck", time.Since(struck).Round(10*time.Millisecond))
 	gone(t, url)
 	sound(t, db, dialect(url), fresh)
+}
+
+// The other side of the promise: a leader that lives keeps its lock, though its work says nothing for longer.
+func TestALeaderThatComputesForLongKeepsItsLock(t *testing.T) {
+	t.Parallel()
+	url := dbtest.PostgreSQL(t)
+	log := newJournal()
+	db, err := open(t.Context(), url, "thinker", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	res, err := db.Initialise(t.Context(), initlock.Options{Digest: "d"}, func(ctx context.Context, conn *sql.DB) error {
+		computed := time.NewTimer(lockFree)
+		<-computed.C
+		_, err := conn.ExecContext(ctx, "CREATE TABLE computed (n integer)")
+		return err
+	})
+	if err != nil || res.Outcome != initlock.OutcomeLed || res.Record.Epoch != 1 {
+		t.Errorf("%+v, %v; log:\n%s", res, err, log.text())
+	}
 }
