@@ -22,13 +22,14 @@ const (
 type pulse struct {
 	replica *Replica
 	now     chan struct{}
-	cancel  context.CancelFunc
+	quit    chan struct{}
+	cancel  context.CancelFunc // of a heartbeat that takes too long at the end
 	done    sync.WaitGroup
 }
 
 func (r *Replica) startPulse() *pulse {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &pulse{replica: r, now: make(chan struct{}, 1), cancel: cancel}
+	p := &pulse{replica: r, now: make(chan struct{}, 1), quit: make(chan struct{}), cancel: cancel}
 	p.done.Go(func() { p.run(ctx) })
 	return p
 }
@@ -40,12 +41,15 @@ func (p *pulse) beatNow() {
 	}
 }
 
-// stop ends the heartbeat and takes the replica's row away.
+// stop ends the heartbeat and takes the replica's row away. It lets the heartbeat in hand finish: one that is cut off may
+// reach the server all the same, and would put the row back after it was taken away.
 func (p *pulse) stop() {
-	p.cancel()
-	p.done.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), beatTimeout)
 	defer cancel()
+	defer p.cancel()
+	context.AfterFunc(ctx, p.cancel)
+	close(p.quit)
+	p.done.Wait()
 	if err := p.replica.options.DB.Leave(ctx, p.replica.options.Instance); err != nil {
 		p.replica.logger.Debug("the heartbeat row stays until it is too old", "error", err)
 	}
@@ -57,7 +61,7 @@ func (p *pulse) run(ctx context.Context) {
 	for {
 		p.beat(ctx)
 		select {
-		case <-ctx.Done():
+		case <-p.quit:
 			return
 		case <-ticker.C:
 		case <-p.now:

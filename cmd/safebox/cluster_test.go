@@ -136,6 +136,9 @@ func TestThreeWorkersApplyEveryEventOnceAndDrain(t *testing.T) {
 			s.holds(script.Tally)
 		})
 		drain(t, ps)
+		if st, r := answer[status](s, "status"); len(st.Workers) != 0 {
+			t.Errorf("workers that drained are still shown: %s", r.stdout)
+		}
 		leaders := 0
 		for _, p := range ps {
 			leaders += strings.Count(p.log.text(), nowLeads)
