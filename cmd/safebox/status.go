@@ -137,10 +137,14 @@ func (a *app) status(ctx context.Context, db storage.DB) (status, error) {
 
 // state is that of the marker, where it says more than ready does.
 func (s status) state() string {
-	if s.State == initlock.Ready {
+	switch {
+	case s.State == initlock.Ready:
 		return ""
+	case s.State == initlock.Failed && s.Ready:
+		return "failed when it was last prepared; what works with it goes on"
+	default:
+		return string(s.State)
 	}
-	return string(s.State)
 }
 
 func (a *app) printStatus(s status) error {
