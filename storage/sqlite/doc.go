@@ -22,8 +22,8 @@
 //
 // And of the initialisation lock (see package initlock):
 //
-//  9. It is flock on <file>.init.lock beside the database, held by the process and freed by its end, however it ends. The
-//     file is never removed, and one that was replaced while it was being locked is locked again. What it says, while
-//     somebody holds the lock, is for people.
+//  9. It is flock on <file>.init.lock beside the database, and on Linux on the database itself too, in case somebody
+//     removes the first; held by the process and freed by its end, however it ends. The file is never removed, and one
+//     that was replaced while it was being locked is locked again. What it says, while somebody holds the lock, is for people.
 //  10. A file on a network file system is refused with a *NetworkFileSystemError.
 package sqlite

@@ -17,5 +17,5 @@
 //     LineReader's memory does not grow with its input at all.
 //
 // The table in spec.go is the single source of the catalogue: decoding, the canonical form, redaction and Catalogue,
-// from which the documentation is made, derive from it.
+// which lists the types and their members for other packages, derive from it.
 package event
