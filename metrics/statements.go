@@ -32,7 +32,7 @@ func (s *statements) register(reg prometheus.Registerer, names []string) {
 	s.errors = counterPairs(reg, "db_statement_errors_total",
 		"Statements that failed, by the class of their error.", pair{"statement", "class"}, names, classes)
 	s.retries = counters(reg, "db_transaction_retries_total",
-		"Transactions rolled back and tried again: the class of the error, or handler.", "reason", append(classes, "handler"))
+		"Transactions rolled back and tried again: the class of the error, payee for a transfer that waits for a registration, or handler.", "reason", append(classes, "payee", "handler"))
 }
 
 // Statement is told of each statement that ended; class is "" when it succeeded.

@@ -9,6 +9,9 @@ import (
 	"github.com/safebox/safebox/worker/event"
 )
 
+// passingPause is the longest pause before a record that waits for something in the database, such as another record.
+const passingPause = 250 * time.Millisecond
+
 // claimedPause is the pause after another lane was found to have a partition.
 const claimedPause = 5 * time.Millisecond
 
@@ -211,16 +214,16 @@ func (r *run) recordFailed(ctx context.Context, rec event.Record, cause error) r
 	t.cause = cause.Error()
 	r.bus.observer.Retried(reasonOf(cause))
 	if transient(cause) {
-		return report{seen: -1, pause: backoff(t.failures), limit: r.keptLimit(), trouble: t}
+		return report{seen: -1, pause: min(backoff(t.failures), passingPause), limit: r.keptLimit(), trouble: t}
 	}
 	t.attempts++
 	t.park = r.options.MaxAttempts > 0 && t.attempts >= r.options.MaxAttempts
-	pause := backoff(t.failures)
+	pause, next := backoff(t.failures), "an event failed; it is tried again alone"
 	if t.park {
-		pause = 0
+		pause, next = 0, "an event failed for the last time; it is parked"
 	}
-	r.logger.Warn("an event failed; it is tried again alone", "partition", rec.Partition, "position", rec.Position, "event", rec.ID,
-		"type", rec.Type, "attempt", t.attempts, "in", pause, "error", cause)
+	r.logger.Warn(next, "partition", rec.Partition, "position", rec.Position, "event", rec.ID, "type", rec.Type,
+		"attempt", t.attempts, "in", pause, "error", cause)
 	var p *PanicError
 	if errors.As(cause, &p) {
 		r.logger.Debug("where the handler panicked", "event", rec.ID, "stack", string(p.Stack))

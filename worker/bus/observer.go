@@ -12,7 +12,8 @@ type Observer interface {
 	Lag(d time.Duration)
 	// Batch is told the size of each committed batch and how long its phases took: claim, load, fold, store, commit.
 	Batch(events int, phases map[string]time.Duration)
-	// Retried counts batches that were rolled back and tried again, by reason: a class of storage errors, or handler.
+	// Retried counts batches that ended early or were rolled back, and are tried again, by reason: a class of storage errors,
+	// payee (a transfer waits for a registration), or handler.
 	Retried(reason string)
 	// LaneBusy is told +1 when a lane starts on a batch and −1 when it is done with it.
 	LaneBusy(delta int)

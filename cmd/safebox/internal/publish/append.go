@@ -23,13 +23,14 @@ func Append(ctx context.Context, log Appender, events []event.Event, patience ti
 	end := time.Now().Add(patience)
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		receipts, err := log.Append(ctx, event.Topic, events)
-		if err == nil || !passing(err) || ctx.Err() != nil || time.Now().Add(wait).After(end) {
+		pause := wait/2 + rand.N(wait)
+		if err == nil || !passing(err) || ctx.Err() != nil || time.Now().Add(pause).After(end) {
 			return receipts, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(wait/2 + rand.N(wait)): // jitter keeps no secret
+		case <-time.After(pause):
 		}
 	}
 }
