@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -18,6 +17,8 @@ import (
 	"github.com/safebox/safebox/worker"
 	"github.com/safebox/safebox/worker/event"
 )
+
+var silent = slog.New(slog.DiscardHandler)
 
 const (
 	benchWallets = 10_000
@@ -61,7 +62,7 @@ func benchmarkDrain(b *testing.B, lanes int, fresh func() string) {
 func drain(tb testing.TB, db storage.DB, lanes int) {
 	tb.Helper()
 	r := worker.New(worker.Options{
-		DB: db, Instance: "bench", Lanes: lanes, UntilIdle: true, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		DB: db, Instance: "bench", Lanes: lanes, UntilIdle: true, Logger: silent,
 		Init:    asReady(tb, db),
 		Prepare: func(context.Context, *sql.DB) error { return nil },
 	})
@@ -79,7 +80,7 @@ func asReady(tb testing.TB, db storage.DB) initlock.Options {
 	}
 	return initlock.Options{
 		Digest: marker.Digest, Revision: marker.Revision, OldestCompatible: marker.OldestCompatible, Name: "bench",
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: silent,
 	}
 }
 
