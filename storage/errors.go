@@ -50,6 +50,8 @@ type Error struct {
 	Statement string
 	Class     Class
 	Err       error
+	// OfInput says of class Other that the values given to the statement are at fault, and not the database or the build.
+	OfInput bool
 }
 
 func (e *Error) Error() string {
@@ -60,6 +62,10 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Transient tells whether trying again may help.
 func (e *Error) Transient() bool { return e.Class.Transient() }
+
+// Blameless tells whether the failure says nothing against the values that were to be written: the same values may go
+// through later, or when someone has mended the database. Only such an event may be parked that is to blame.
+func (e *Error) Blameless() bool { return e.Transient() || e.Class == Other && !e.OfInput }
 
 // Reason is the class, for what counts retries by reason.
 func (e *Error) Reason() string { return string(e.Class) }

@@ -44,7 +44,22 @@ func wrap(name string, err error) error {
 	if errors.As(err, &done) || errors.As(err, &timeout) {
 		return err
 	}
-	return &storage.Error{Statement: name, Class: classOf(err), Err: sanitize(err)}
+	return &storage.Error{Statement: name, Class: classOf(err), Err: sanitize(err), OfInput: ofInput(err)}
+}
+
+// ofInput tells whether the values of a statement are at fault: the driver could not send or read them, or the server
+// found fault with data (class 22), a constraint (23) or a size (54).
+func ofInput(err error) bool {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return !brokenConnection(err)
+	}
+	switch pg.Code[:min(2, len(pg.Code))] {
+	case "22", "23", "54":
+		return true
+	default:
+		return false
+	}
 }
 
 // sanitize takes values out of what the server said, and repetitions out of what the driver did.

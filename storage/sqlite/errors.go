@@ -26,7 +26,17 @@ func wrap(name string, err error) error {
 	if errors.As(err, &done) || errors.As(err, &timeout) {
 		return err
 	}
-	return &storage.Error{Statement: name, Class: classOf(err), Err: sanitize(err)}
+	return &storage.Error{Statement: name, Class: classOf(err), Err: sanitize(err), OfInput: ofInput(err)}
+}
+
+// ofInput tells whether the values of a statement are at fault: the driver could not bind or read them, or SQLite found
+// fault with a size, a type or a constraint.
+func ofInput(err error) bool {
+	var code *sqlite3.Error
+	if !errors.As(err, &code) {
+		return true
+	}
+	return errors.Is(err, sqlite3.CONSTRAINT) || errors.Is(err, sqlite3.TOOBIG) || errors.Is(err, sqlite3.MISMATCH) || errors.Is(err, sqlite3.RANGE)
 }
 
 // wrapFor is wrap for a statement under a context: a wait for another process that the context ended looks like a busy

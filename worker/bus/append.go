@@ -14,6 +14,8 @@ const (
 	groupEvents = 1000
 	// announceEvery is the shortest time between two announcements to other processes.
 	announceEvery = 5 * time.Millisecond
+	// groupTimeout bounds the writing of a group, and so how long the bus takes to close.
+	groupTimeout = 10 * time.Second
 	// announceTimeout bounds one announcement.
 	announceTimeout = time.Second
 )
@@ -189,7 +191,9 @@ func (a *appender) together(group []*request) error {
 		events = append(events, r.events...)
 	}
 	// The group outlives any one caller: a caller who leaves must not take the others' append along.
-	receipts, err := a.bus.log.Append(context.WithoutCancel(group[0].ctx), group[0].topic, events)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(group[0].ctx), groupTimeout)
+	defer cancel()
+	receipts, err := a.bus.log.Append(ctx, group[0].topic, events)
 	if err != nil {
 		return err
 	}

@@ -79,6 +79,19 @@ func (b *board) news(heads, cursors event.Positions) {
 	}
 }
 
+// resync takes over what the log says, also backwards: a server that was restored, or a standby that took over, may have lost
+// the last commits. A cursor that has moved on since it was read costs an empty claim.
+func (b *board) resync(heads, cursors event.Positions) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.parts {
+		if part := &b.parts[p]; !part.taken {
+			part.head, part.seen = heads[p], cursors[p]
+		}
+	}
+	b.broadcast()
+}
+
 func (b *board) broadcast() {
 	close(b.changed)
 	b.changed = make(chan struct{})

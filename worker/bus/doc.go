@@ -11,10 +11,10 @@
 //  2. What a handler's session stores, and the cursor that moves past its records, commit together or not at all. So a
 //     record takes effect in the database exactly once; effects elsewhere happen at least once.
 //  3. A record that was not acknowledged ends its batch: what came before it is committed, it is tried again alone, with a
-//     growing pause, and after MaxAttempts it is parked. MaxAttempts 0 means for ever. An error that may pass by itself is
-//     no attempt. After a panic nothing of the session is trusted: what came before is processed again, and then committed.
-//  4. A batch that fails in the database for a reason that may pass is tried again as it is; for any other reason it is
-//     halved until the record that fails stands alone.
+//     growing pause, and after MaxAttempts it is parked. MaxAttempts 0 means for ever. An error that may pass by itself, or
+//     that is the database's and not the event's, is no attempt. After a panic nothing of the session is trusted: what came before is processed again, and then committed.
+//  4. A batch that fails in the database for a reason that may pass is tried again as it is, and made smaller when it goes
+//     on failing; for any other reason it is halved until the record that fails stands alone.
 //  5. While a subject has a parked event, its later events are parked behind it, in order. Other subjects go on.
 //  6. Polling alone is enough for progress: a wake-up only makes it sooner.
 //  7. Close stops claiming, finishes the batches in hand, then closes the channels. What a consumer does not answer within

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/safebox/safebox/initlock"
+	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/storage/storagetest"
 	"github.com/safebox/safebox/worker/bus"
@@ -189,13 +192,13 @@ func TestABatchThatFailsForAReasonThatMayPassIsTriedAgainAsItIs(t *testing.T) {
 		var begun, finished atomic.Int32
 		j := &journal{
 			begin: func(context.Context, []event.Record) error {
-				if begun.Add(1) <= 2 {
+				if begun.Add(1) <= 1 {
 					return passing{}
 				}
 				return nil
 			},
 			finish: func(context.Context, []event.Record) error {
-				if finished.Add(1) <= 2 {
+				if finished.Add(1) <= 1 {
 					return passing{}
 				}
 				return nil
@@ -205,8 +208,8 @@ func TestABatchThatFailsForAReasonThatMayPassIsTriedAgainAsItIs(t *testing.T) {
 		drained(t, db, group)
 		check(t, db, events, applied)
 		given := j.given()
-		if len(given) != 5 {
-			t.Errorf("%d sessions, want 5", len(given))
+		if len(given) != 3 {
+			t.Errorf("%d sessions, want 3", len(given))
 		}
 		for i, batch := range given {
 			if len(batch) != len(events) {
@@ -214,6 +217,90 @@ func TestABatchThatFailsForAReasonThatMayPassIsTriedAgainAsItIs(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Invariant 4: what may pass by itself may also never pass for a batch of this size.
+func TestABatchThatGoesOnFailingForAReasonThatMayPassIsMadeSmaller(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db := storagetest.Ready(t, url)
+		b := newBus(t, db)
+		events := messages(neighbours(10)...)
+		appendAll(t, b, events)
+		j := &journal{finish: func(_ context.Context, records []event.Record) error {
+			if len(records) > 4 {
+				return passing{}
+			}
+			return nil
+		}}
+		start(t.Context(), t, b, bus.SubscriberOptions{Handler: j, MaxAttempts: 1})
+		drained(t, db, group)
+		check(t, db, events, applied)
+	})
+}
+
+// Invariant 3: an error of the database that says nothing against the event is no attempt at it.
+func TestAnErrorThatBlamesNoEventNeverParks(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db := storagetest.Ready(t, url)
+		b := newBus(t, db)
+		events := messages(neighbours(3)...)
+		appendAll(t, b, events)
+		var failures atomic.Int32
+		j := &journal{finish: func(context.Context, []event.Record) error {
+			if failures.Add(1) <= 6 {
+				return &storage.Error{Statement: "store", Class: storage.Other, Err: errors.New("out of memory")}
+			}
+			return nil
+		}}
+		start(t.Context(), t, b, bus.SubscriberOptions{Handler: j, MaxAttempts: 1})
+		drained(t, db, group)
+		check(t, db, events, applied)
+	})
+}
+
+// A server that was restored may have lost the last commits: the cursor, as a subscriber knows it, stands too far.
+func TestACursorThatWentBackIsFoundAgain(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db := storagetest.Ready(t, url)
+		b := newBus(t, db)
+		events := messages(neighbours(3)...)
+		appendAll(t, b, events)
+		j := &journal{}
+		start(t.Context(), t, b, bus.SubscriberOptions{Handler: j})
+		drained(t, db, group)
+		lost := mustRewind(t, db, event.Partition(events[0].Subject))
+		eventually(t, "the records behind the cursor to be given again", func() bool {
+			given := j.given()
+			return len(given) > 1 && len(given[len(given)-1]) == lost
+		})
+	})
+}
+
+// mustRewind takes the entries of a partition away and sets its cursor back to the beginning; it tells how many records that
+// makes pending.
+func mustRewind(t *testing.T, db storage.DB, partition int) int {
+	t.Helper()
+	heads, err := db.Heads(storagetest.Context(t), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marker, err := db.Marker().Read(storagetest.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := initlock.Options{Digest: marker.Digest, Revision: marker.Revision, OldestCompatible: marker.OldestCompatible, Name: "rewind", Logger: quiet(), Force: true}
+	_, err = db.Initialise(storagetest.Context(t), o, func(ctx context.Context, conn *sql.DB) error {
+		for _, s := range []string{"DELETE FROM ledger_entry WHERE partition = %d", "UPDATE event_cursor SET position = 0 WHERE partition = %d"} {
+			if _, err := conn.ExecContext(ctx, fmt.Sprintf(s, partition)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(heads[partition])
 }
 
 // Invariants 3 and 4: a handler that panics outside of a record is no end of the process either.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/safebox/safebox/worker/event"
@@ -12,7 +13,11 @@ import (
 // passingPause is the longest pause before a record that waits for something in the database, such as another record.
 const passingPause = 250 * time.Millisecond
 
-// claimedPause is the pause after another lane was found to have a partition.
+// patientFailures is how often in a row a batch may fail for a reason that may pass before it is made smaller.
+const patientFailures = 3
+
+// claimedPause is the shortest pause after another lane was found to have a partition; it is up to five times as long, so
+// that onlookers do not come all at once.
 const claimedPause = 5 * time.Millisecond
 
 // BehindParked is the error of an event that is parked only because an earlier one of its subject is.
@@ -27,7 +32,7 @@ func (s *subscription) process(ctx context.Context, p, limit int) report {
 	switch {
 	case errors.Is(err, event.ErrClaimed):
 		rep := run.kept()
-		rep.pause = claimedPause
+		rep.pause = claimedPause + rand.N(4*claimedPause)
 		return rep
 	case err != nil:
 		return run.failed(ctx, "claim", err, -1, 0)
@@ -213,7 +218,7 @@ func (r *run) recordFailed(ctx context.Context, rec event.Record, cause error) r
 	t.failures++
 	t.cause = cause.Error()
 	r.bus.observer.Retried(reasonOf(cause))
-	if transient(cause) {
+	if passing(cause) {
 		return report{seen: -1, pause: min(backoff(t.failures), passingPause), limit: r.keptLimit(), trouble: t}
 	}
 	t.attempts++
@@ -236,13 +241,16 @@ func (r *run) failed(ctx context.Context, phase string, cause error, cursor int6
 	if ctx.Err() != nil {
 		return r.kept()
 	}
-	if transient(cause) || n == 0 {
+	if passing(cause) || n == 0 {
 		t := r.trouble
 		t.failures++
-		pause := backoff(t.failures)
+		pause, limit := backoff(t.failures), r.keptLimit()
+		if t.failures >= patientFailures && n > 1 { // it may fail because it is large: a statement timeout, a full disk
+			limit = n / 2
+		}
 		r.bus.observer.Retried(reasonOf(cause))
 		r.logger.Warn("a batch was rolled back; it is tried again", "partition", r.partition, "phase", phase, "events", n, "in", pause, "error", cause)
-		return report{seen: -1, pause: pause, limit: r.keptLimit(), trouble: t}
+		return report{seen: -1, pause: pause, limit: limit, trouble: t}
 	}
 	if n == 1 {
 		return r.recordFailed(ctx, r.batch.Records()[0], fmt.Errorf("%s: %w", phase, cause))
@@ -271,6 +279,13 @@ func (r *run) park(ctx context.Context, rec event.Record) report {
 func transient(err error) bool {
 	var t interface{ Transient() bool }
 	return errors.As(err, &t) && t.Transient()
+}
+
+// passing tells whether an event is not to blame for an error: it says so itself, or it is the database's. An event is
+// parked for what it is to blame for alone.
+func passing(err error) bool {
+	var b interface{ Blameless() bool }
+	return transient(err) || errors.As(err, &b) && b.Blameless()
 }
 
 // reasonOf names an error for a metric: the class it says it has, else handler.

@@ -155,6 +155,9 @@ func (s *subscription) awaitClose(claiming context.Context, stop func(), ended <
 // scoutPause is the shortest time between two looks at the log.
 const scoutPause = time.Millisecond
 
+// resyncEvery is the time after which the scout forgets what it believes of the cursors and reads them anew.
+const resyncEvery = 5 * time.Second
+
 // scout keeps the board's knowledge of the log's last positions: it looks when it is woken, and at the latest every Poll.
 func (s *subscription) scout(ctx context.Context) {
 	own := s.bus.watch(s.topic)
@@ -165,8 +168,12 @@ func (s *subscription) scout(ctx context.Context) {
 		}
 	}()
 	failures := 0
+	resynced := time.Now()
 	for {
-		err := s.look(ctx)
+		err := s.look(ctx, time.Since(resynced) >= resyncEvery)
+		if time.Since(resynced) >= resyncEvery && err == nil {
+			resynced = time.Now()
+		}
 		pause := s.options.Poll
 		switch {
 		case ctx.Err() != nil:
@@ -194,16 +201,20 @@ func (s *subscription) scout(ctx context.Context) {
 
 // look reads how far the log goes and, where that is news, how far the group has come: so that no lane claims a partition
 // whose events another subscriber of the group has processed meanwhile.
-func (s *subscription) look(ctx context.Context) error {
+func (s *subscription) look(ctx context.Context, resync bool) error {
 	heads, err := s.bus.log.Heads(ctx, s.topic)
-	if err != nil || !s.board.behind(heads) {
+	if err != nil || !resync && !s.board.behind(heads) {
 		return err
 	}
 	cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group)
 	if err != nil {
 		return err
 	}
-	s.board.news(heads, cursors)
+	if resync {
+		s.board.resync(heads, cursors)
+	} else {
+		s.board.news(heads, cursors)
+	}
 	return nil
 }
 
