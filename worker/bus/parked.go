@@ -11,7 +11,7 @@ import (
 type ParkedResult struct {
 	Subject  string         `json:"subject"`
 	Outcomes map[string]int `json:"outcomes"`        // how many ended in which outcome
-	Waiting  int            `json:"waiting"`         // still parked
+	Waiting  int            `json:"waiting"`         // still parked; counted up to event.MaxUnparked
 	Error    string         `json:"error,omitempty"` // what stopped the first of those
 }
 
@@ -27,6 +27,7 @@ func SkipParked(ctx context.Context, log event.Log, topic, group, subject string
 
 func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, skipping bool) (ParkedResult, error) {
 	res := ParkedResult{Subject: subject, Outcomes: map[string]int{}}
+	alone := skipping // the next event is processed in a transaction of its own; after a failure, each one is
 	for first := true; ; first = false {
 		b, err := log.ClaimParked(ctx, topic, group, subject)
 		if errors.Is(err, event.ErrNotFound) && !first {
@@ -36,13 +37,22 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 			return res, err
 		}
 		position, waiting := b.Records()[0].Position, len(b.Records())
-		outcome, err := unparkOne(ctx, b, h, skipping && first)
+		records := b.Records()
+		if alone {
+			records = records[:1]
+		}
+		outcomes, err := unparkBatch(ctx, b, h, records, skipping && first)
 		b.Rollback()
 		switch {
 		case err == nil:
-			res.Outcomes[outcome]++
-		case transient(err) || ctx.Err() != nil:
+			for _, outcome := range outcomes {
+				res.Outcomes[outcome]++
+			}
+			alone = alone && (!skipping || !first)
+		case passing(err) || ctx.Err() != nil:
 			return res, err
+		case len(records) > 1: // one of them fails: those before it go alone
+			alone = true
 		default: // the handler or the database refuses this event: it stays parked, with this error
 			res.Waiting, res.Error = waiting, err.Error()
 			return res, keepParked(ctx, log, topic, group, subject, position, err)
@@ -50,25 +60,27 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 	}
 }
 
-// unparkOne processes the first record of a batch of parked events and commits it.
-func unparkOne(ctx context.Context, b event.Batch, h Handler, skipping bool) (outcome string, err error) {
-	rec := b.Records()[0]
-	session, err := begin(ctx, h, b, b.Records()[:1])
+// unparkBatch processes the first records of a batch of parked events and commits them: all, or none.
+func unparkBatch(ctx context.Context, b event.Batch, h Handler, records []event.Record, skipping bool) (outcomes []string, err error) {
+	session, err := begin(ctx, h, b, records)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	process := handle
 	if skipping {
-		outcome, err = skip(ctx, session, rec)
-	} else {
-		outcome, err = handle(ctx, session, rec)
+		process = skip
 	}
-	if err != nil {
-		return "", err
+	for _, rec := range records {
+		outcome, err := process(ctx, session, rec)
+		if err != nil {
+			return nil, err
+		}
+		outcomes = append(outcomes, outcome)
 	}
 	if err := finish(ctx, session); err != nil {
-		return "", err
+		return nil, err
 	}
-	return outcome, b.Commit(ctx, rec.Position)
+	return outcomes, b.Commit(ctx, records[len(records)-1].Position)
 }
 
 // keepParked writes the new error and the further attempt to the first parked event of a subject, unless someone else has

@@ -32,6 +32,9 @@ type Receipt struct {
 	Position  int64
 }
 
+// MaxUnparked is the most parked events that are claimed at once.
+const MaxUnparked = 500
+
 // Positions holds a position for each partition; 0 stands before the first event.
 type Positions [Partitions]int64
 
@@ -43,8 +46,9 @@ var ErrNotFound = errors.New("not found")
 
 // Log is the event log. Implementations must hold these:
 //
-//  1. Append is atomic: after an error nothing of it is in the log, unless the connection was lost during the commit;
-//     to append again is then safe, because the identity of an event deduplicates it for ever.
+//  1. Append is atomic: after an error nothing of it is in the log, unless the connection was lost during the commit, or
+//     the call repeats an identity with other content, which takes a second look. To append again is safe in any case,
+//     because the identity of an event deduplicates it for ever.
 //  2. Positions of a partition are dense, and what is visible in a partition is final.
 //  3. A Claim that succeeds excludes every other claim on that partition of that group until Commit or Rollback; the
 //     death of the process or of its connection is a Rollback.
@@ -61,8 +65,8 @@ type Log interface {
 	// Claim takes a partition for one batch of at most limit events after the group's cursor. It does not wait:
 	// ErrClaimed says that another lane has it. The batch may be empty; it must be committed or rolled back all the same.
 	Claim(ctx context.Context, topic, group string, partition, limit int) (Batch, error)
-	// ClaimParked takes the parked events of one subject, in order, as a batch; it waits for a lane that holds their
-	// partition. Commit takes them out of the parked ones instead of moving the cursor. ErrNotFound if there are none.
+	// ClaimParked takes the first MaxUnparked parked events of one subject, in order, as a batch; it waits for a lane that
+	// holds their partition. Commit takes them out of the parked ones instead of moving the cursor. ErrNotFound if there are none.
 	ClaimParked(ctx context.Context, topic, group, subject string) (Batch, error)
 	// Changes returns a channel that receives a value soon after an append by any process became visible; values
 	// coalesce. It may miss appends, so a reader polls as well. The channel closes when ctx ends.

@@ -1,5 +1,5 @@
 -- name: begin_batch
-BEGIN
+BEGIN ISOLATION LEVEL READ COMMITTED
 
 -- name: commit_batch
 COMMIT
@@ -38,8 +38,12 @@ SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND p
 
 -- name: claim_parked
 SELECT l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
-FROM parked_event p JOIN event_log l USING (topic, partition, position)
-WHERE p.topic = $1 AND p.consumer_group = $2 AND p.partition = $3 AND p.subject = $4
+FROM (
+    SELECT position FROM parked_event
+    WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND subject = $4 ORDER BY position LIMIT 500
+) p CROSS JOIN LATERAL (
+    SELECT * FROM event_log WHERE topic = $1 AND partition = $3 AND position = p.position OFFSET 0
+) l
 ORDER BY l.position
 
 -- name: move_cursor

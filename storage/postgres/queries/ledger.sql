@@ -7,10 +7,16 @@ FROM registeredsafebox WHERE npub = ANY ($1)
 -- name: load_awaited
 -- Of payees that are no wallets: those whose registration is in the log and was not processed when this statement began,
 -- or has become visible since they were looked for.
+-- A parked registration is none of them: only its own wallet waits for it. OFFSET 0 and LIMIT 1 keep the probes apart, each
+-- on its index, whatever the tables' statistics say.
 SELECT l.subject, min(l.recorded_at)
-FROM event_log l JOIN event_cursor c USING (topic, partition)
-WHERE l.type = 'safebox.wallet.registered.v1' AND l.subject = ANY ($3) AND l.topic = $1 AND c.consumer_group = $2
-    AND (l.position > c.position OR EXISTS (SELECT FROM registeredsafebox w WHERE w.npub = l.subject))
+FROM unnest($3::text[]) AS k (npub)
+CROSS JOIN LATERAL (
+    SELECT * FROM event_log
+    WHERE type = 'safebox.wallet.registered.v1' AND subject = k.npub AND topic = $1 OFFSET 0
+) l
+JOIN event_cursor c ON c.topic = $1 AND c.consumer_group = $2 AND c.partition = l.partition
+WHERE l.position > c.position OR (SELECT 1 FROM registeredsafebox w WHERE w.npub = l.subject LIMIT 1) IS NOT NULL
 GROUP BY l.subject
 
 -- name: load_owners

@@ -18,8 +18,10 @@ SELECT DISTINCT subject FROM parked_event WHERE topic = ?1 AND consumer_group = 
 
 -- name: claim_parked
 SELECT l.topic, l.partition, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
-FROM parked_event p JOIN event_log l USING (topic, partition, position)
-WHERE p.topic = ?1 AND p.consumer_group = ?2 AND p.partition = ?3 AND p.subject = ?4
+FROM (
+    SELECT position FROM parked_event
+    WHERE topic = ?1 AND consumer_group = ?2 AND partition = ?3 AND subject = ?4 ORDER BY position LIMIT 500
+) p CROSS JOIN event_log l ON l.topic = ?1 AND l.partition = ?3 AND l.position = p.position
 ORDER BY l.position
 
 -- name: move_cursor

@@ -5,10 +5,12 @@ FROM registeredsafebox WHERE npub IN (SELECT value FROM json_each(?1))
 
 -- name: load_awaited
 -- Of payees that are no wallets: those whose registration is in the log and not processed.
+-- A parked registration is none of them: only its own wallet waits for it.
 SELECT l.subject, min(l.recorded_at)
-FROM event_log l JOIN event_cursor c USING (topic, partition)
-WHERE l.type = 'safebox.wallet.registered.v1' AND l.subject IN (SELECT value FROM json_each(?3))
-    AND l.topic = ?1 AND c.consumer_group = ?2 AND l.position > c.position
+FROM json_each(?3) AS k
+CROSS JOIN event_log l INDEXED BY event_log_registration
+CROSS JOIN event_cursor c ON c.topic = ?1 AND c.consumer_group = ?2 AND c.partition = l.partition
+WHERE l.type = 'safebox.wallet.registered.v1' AND l.subject = k.value AND l.topic = ?1 AND l.position > c.position
 GROUP BY l.subject
 
 -- name: load_owners
