@@ -194,7 +194,7 @@ func TestSessionsAreSetUpToLoseTheirLocksInTime(t *testing.T) {
 	for name, want := range map[string]string{
 		"application_name":                    "safebox/worker/replica-1",
 		"client_connection_check_interval":    "1s",
-		"idle_in_transaction_session_timeout": "1min",
+		"idle_in_transaction_session_timeout": "8s",
 		"tcp_keepalives_idle":                 "4",
 		"tcp_keepalives_interval":             "1",
 		"tcp_keepalives_count":                "3",

@@ -29,6 +29,9 @@ const (
 	keepaliveCount    = 3
 	userTimeout       = 6500 * time.Millisecond // below the keepalives' sum, whose last probe it then decides
 	connectionCheck   = time.Second
+
+	// A replica that is frozen, and whose kernel still answers, lets go of its partitions after this long.
+	idleInTransaction = "8s"
 )
 
 // sessionParameters are sent with the startup of every connection to a server. PostgreSQL 14 brought
@@ -37,11 +40,13 @@ func sessionParameters() map[string]string {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 	return map[string]string{
 		"client_connection_check_interval":    strconv.Itoa(int(connectionCheck / time.Millisecond)),
-		"idle_in_transaction_session_timeout": "60s",
-		"tcp_keepalives_idle":                 seconds(keepaliveIdle),
-		"tcp_keepalives_interval":             seconds(keepaliveInterval),
-		"tcp_keepalives_count":                strconv.Itoa(keepaliveCount),
-		"tcp_user_timeout":                    strconv.Itoa(int(userTimeout / time.Millisecond)),
+		"idle_in_transaction_session_timeout": idleInTransaction,
+		// An append relies on a new snapshot for each statement, whatever the server's default is.
+		"default_transaction_isolation": "read committed",
+		"tcp_keepalives_idle":           seconds(keepaliveIdle),
+		"tcp_keepalives_interval":       seconds(keepaliveInterval),
+		"tcp_keepalives_count":          strconv.Itoa(keepaliveCount),
+		"tcp_user_timeout":              strconv.Itoa(int(userTimeout / time.Millisecond)),
 	}
 }
 
