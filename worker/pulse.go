@@ -69,8 +69,8 @@ func (p *pulse) run(ctx context.Context) {
 	}
 }
 
-func (p *pulse) beat(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+func (p *pulse) beat(life context.Context) {
+	ctx, cancel := context.WithTimeout(life, beatTimeout)
 	defer cancel()
 	r := p.replica
 	err := r.options.DB.Beat(ctx, storage.Replica{
@@ -80,7 +80,7 @@ func (p *pulse) beat(ctx context.Context) {
 	if err == nil && r.options.Observer != nil {
 		err = r.measure(ctx)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && life.Err() == nil {
 		r.logger.Warn("no heartbeat was written", "error", err)
 	}
 }

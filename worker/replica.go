@@ -16,6 +16,9 @@ import (
 	"github.com/safebox/safebox/worker/event"
 )
 
+// idlePatience is how long a replica that runs until it is idle goes on without learning the backlog.
+const idlePatience = 30 * time.Second
+
 // MaxAttempts is how often an event is tried before it is parked.
 const MaxAttempts = 5
 
@@ -189,6 +192,7 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 // waitForEnd returns when the replica has to drain: nil when it was asked to, or is idle and was to run until then.
 func (r *Replica) waitForEnd(ctx context.Context, router *bus.Router) error {
 	var look <-chan time.Time
+	answered := time.Now()
 	if r.options.UntilIdle {
 		ticker := time.NewTicker(50 * time.Millisecond)
 		defer ticker.Stop()
@@ -202,8 +206,15 @@ func (r *Replica) waitForEnd(ctx context.Context, router *bus.Router) error {
 			return fmt.Errorf("the router ended by itself: %w", errors.Join(err, bus.ErrClosed))
 		case <-look:
 			backlog, err := Backlog(ctx, r.options.DB)
-			if err == nil && backlog == 0 {
+			switch {
+			case ctx.Err() != nil:
 				return nil
+			case err == nil && backlog == 0:
+				return nil
+			case err == nil:
+				answered = time.Now()
+			case time.Since(answered) > idlePatience:
+				return fmt.Errorf("the backlog could not be read for %s: %w", idlePatience, err)
 			}
 		}
 	}

@@ -50,6 +50,7 @@ var (
 	qParkedCount       = queries.Get("parked_count")
 	qOldestPending     = queries.Get("oldest_pending")
 	qBeat              = queries.Get("beat")
+	qSweepReplicas     = queries.Get("sweep_replicas")
 	qLeave             = queries.Get("leave")
 	qReplicas          = queries.Get("replicas")
 

@@ -121,7 +121,19 @@ func (db *DB) OldestPending(ctx context.Context, topic, group string) (time.Time
 
 // Beat implements storage.Membership.
 func (db *DB) Beat(ctx context.Context, r storage.Replica) error {
-	return db.writeOne(ctx, qBeat, r.Instance, r.Version, r.Lanes, r.State, r.Leader)
+	tx, err := db.write(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.rollback()
+	// Rows of replicas that were killed are swept by those that live.
+	if _, err := tx.exec(ctx, qSweepReplicas); err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, qBeat, r.Instance, r.Version, r.Lanes, r.State, r.Leader); err != nil {
+		return err
+	}
+	return tx.commit(ctx)
 }
 
 // Leave implements storage.Membership.

@@ -39,6 +39,8 @@ FROM event_cursor c CROSS JOIN LATERAL (
 WHERE c.topic = $1 AND c.consumer_group = $2
 
 -- name: beat
+-- Rows of replicas that were killed are swept by those that live.
+WITH swept AS (DELETE FROM safebox_replica WHERE seen_at < now() - interval '1 day' AND instance <> $1)
 INSERT INTO safebox_replica (instance, version, since, seen_at, lanes, state, leader)
 VALUES ($1, $2, now(), now(), $3, $4, $5)
 ON CONFLICT (instance) DO UPDATE

@@ -42,6 +42,9 @@ VALUES (?1, ?2, strftime('%Y-%m-%dT%H:%M:%f000Z'), strftime('%Y-%m-%dT%H:%M:%f00
 ON CONFLICT (instance) DO UPDATE
 SET version = excluded.version, seen_at = excluded.seen_at, lanes = excluded.lanes, state = excluded.state, leader = excluded.leader
 
+-- name: sweep_replicas
+DELETE FROM safebox_replica WHERE seen_at < strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '-1 day')
+
 -- name: leave
 DELETE FROM safebox_replica WHERE instance = ?1
 
