@@ -12,6 +12,7 @@ import (
 	"github.com/safebox/safebox/cmd/safebox/internal/publish"
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
 )
 
 func (a *app) eventPublish() *cobra.Command {
@@ -65,7 +66,7 @@ const shownProblems = 20
 func (a *app) publish(ctx context.Context, db storage.DB, in io.Reader) error {
 	line := terminal.NewProgress(a.err)
 	problems := 0
-	sum, failed := publish.Lines(ctx, db, in, publish.Options{
+	sum, failed := publish.Lines(ctx, announcer{db}, in, publish.Options{
 		Patience: a.conf.Pool.Timeout,
 		Progress: func(s publish.Summary) { line.Say(func() string { return "  " + counts(s) }) },
 		Problem: func(p publish.Problem) {
@@ -111,4 +112,15 @@ func notTaken(s publish.Summary) string {
 func counts(s publish.Summary) string {
 	return fmt.Sprintf("%s appended, %s, %s, %s refused", terminal.Count(s.Appended),
 		terminal.Plural(s.Duplicates, "duplicate"), terminal.Plural(s.Conflicts, "conflict"), terminal.Count(s.Refused))
+}
+
+// announcer tells the workers of each append; those that it does not reach poll.
+type announcer struct{ storage.DB }
+
+func (a announcer) Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
+	receipts, err := a.DB.Append(ctx, topic, events)
+	if err == nil {
+		_ = a.Announce(ctx, topic)
+	}
+	return receipts, err
 }
