@@ -23,9 +23,12 @@ func TestMain(m *testing.M) {
 	dbtest.Main(m, removeProgram)
 }
 
+// long tells whether the long forms of the tests are asked for.
+func long() bool { return os.Getenv("SAFEBOX_TEST_LONG") == "1" }
+
 // moments is how many random moments a fault is tried at.
 func moments(short int) int {
-	if os.Getenv("SAFEBOX_TEST_LONG") == "1" {
+	if long() {
 		return 100
 	}
 	return short

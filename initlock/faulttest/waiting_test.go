@@ -133,6 +133,13 @@ func TestAMigrationThatWaitsForALongReaderHoldsUpNobodyAndSaysSo(t *testing.T) {
 			t.Errorf("a waiter says: %s", line)
 		}
 	}
+	if long() { // a migration of two minutes
+		for _, waited := range []string{`"waited":"5`, `"waited":"1m4`, `"waited":"2m`} {
+			for _, w := range waiters {
+				w.await(t, "still waiting for the database to be initialised", waited)
+			}
+		}
+	}
 	for i, address := range probes {
 		if status := probe(t, address+"/livez"); status != http.StatusOK {
 			t.Errorf("process %d: /livez answers %d", i, status)
