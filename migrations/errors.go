@@ -84,15 +84,26 @@ func (e *UnstampedError) Error() string {
 // ExitCode is 65: bad data.
 func (*UnstampedError) ExitCode() int { return exitData }
 
-// TargetError is a target of an upgrade that names no revision to go to.
+// TargetError is a target that names no revision to which the command goes.
 type TargetError struct {
+	Command Command
 	Target  string
 	Problem string
 	Known   []string // revisions one may name
 }
 
 func (e *TargetError) Error() string {
-	return fmt.Sprintf("cannot upgrade to %q: %s; name head, +n or one of %s", e.Target, e.Problem, strings.Join(e.Known, ", "))
+	to, names := " to", "head, +n"
+	switch e.Command {
+	case CommandUpgrade:
+	case CommandDowngrade:
+		names = "base, -n"
+	case CommandStamp:
+		to, names = "", "head, base"
+	default:
+		to, names = "", "head"
+	}
+	return fmt.Sprintf("cannot %s%s %q: %s; name %s or one of %s", e.Command, to, e.Target, e.Problem, names, strings.Join(e.Known, ", "))
 }
 
 // ExitCode is 64: usage.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strconv"
 	"strings"
 
 	migrate "github.com/rubenv/sql-migrate"
@@ -193,45 +192,6 @@ func (s *set) stated(f facts) (int, error) {
 		}
 	}
 	return place, nil
-}
-
-// target is the place to upgrade to from the applied one: head, +n, a revision or the unambiguous beginning of one.
-func (s *set) target(name string, applied int) (int, error) {
-	last := len(s.revisions) - 1
-	fail := func(problem string) (int, error) { return 0, &TargetError{name, problem, ids(s.revisions)} }
-	if name == "head" || name == "heads" {
-		return last, nil
-	}
-	if steps, ok := strings.CutPrefix(name, "+"); ok {
-		n, err := strconv.Atoi(steps)
-		if err != nil || n < 1 {
-			return fail("+n wants a whole number above zero")
-		}
-		if applied+n > last {
-			return fail(fmt.Sprintf("there are only %d newer revisions", last-applied))
-		}
-		return applied + n, nil
-	}
-	found := -1
-	for i, r := range s.revisions {
-		if r.ID == name || r.File == name {
-			found = i
-			break
-		}
-		if name != "" && strings.HasPrefix(r.ID, name) {
-			if found >= 0 {
-				return fail("several revisions begin so")
-			}
-			found = i
-		}
-	}
-	if found < 0 {
-		return fail("there is no such revision")
-	}
-	if found < applied {
-		return fail(fmt.Sprintf("the database is at %s already, and an upgrade does not go down", s.revisions[applied].ID))
-	}
-	return found, nil
 }
 
 // sqlState is the SQLSTATE of a failed statement, "" where there is none.

@@ -3,7 +3,6 @@ package migrations
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -40,9 +39,9 @@ type job struct {
 }
 
 func newJob(db *sql.DB, o Options) (*job, error) {
-	s, ok := sets()[o.Dialect]
-	if !ok {
-		return nil, fmt.Errorf("there are no migrations for the dialect %q", o.Dialect)
+	s, err := setOf(o.Dialect)
+	if err != nil {
+		return nil, err
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -82,7 +81,7 @@ func Upgrade(ctx context.Context, db *sql.DB, o Options, target string) (Report,
 	if err != nil {
 		return Report{}, err
 	}
-	to, err := j.set.target(target, p.applied)
+	to, err := j.set.target(CommandUpgrade, target, p.applied)
 	if err != nil {
 		return Report{}, err
 	}
@@ -145,10 +144,4 @@ func (j *job) carryOut(ctx context.Context, p plan, to int, r *Report) error {
 
 func (j *job) isHead(place int) bool { return place == len(j.set.revisions)-1 }
 
-// id names the revision at a place, "" before the first.
-func (j *job) id(place int) string {
-	if place < 0 {
-		return ""
-	}
-	return j.set.revisions[place].ID
-}
+func (j *job) id(place int) string { return j.set.id(place) }

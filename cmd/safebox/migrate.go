@@ -103,7 +103,7 @@ func (a *app) upgrade(ctx context.Context, db storage.DB, target string) (report
 	if err != nil {
 		return report, err
 	}
-	to, err := migrations.Target(db.Dialect(), before, target)
+	to, err := migrations.Target(db.Dialect(), before, target, migrations.CommandUpgrade)
 	if err != nil {
 		return report, err
 	}
