@@ -87,6 +87,26 @@ CREATE INDEX ix_nwcsecret_npub ON nwcsecret (npub);
 
 ALTER TABLE nfcrequesternonce ALTER COLUMN requester_ts TYPE bigint;
 
+-- Finds the parked events of a subject: what a claim asks for each subject of its batch.
+CREATE INDEX parked_event_subject ON parked_event (topic, consumer_group, partition, subject, position);
+
+-- What operators did about the parked events of a subject, each one a row for ever.
+CREATE TABLE parked_action (
+    topic          text        NOT NULL,
+    consumer_group text        NOT NULL,
+    subject        text        NOT NULL,
+    number         integer     NOT NULL,
+    action         text        NOT NULL,
+    actor          text        NOT NULL,
+    reason         text        NOT NULL,
+    first_position bigint      NOT NULL,
+    last_position  bigint      NOT NULL,
+    events         integer     NOT NULL,
+    error          text        NOT NULL,
+    at             timestamptz NOT NULL,
+    CONSTRAINT parked_action_pkey PRIMARY KEY (topic, consumer_group, subject, number)
+);
+
 -- +migrate Down
 ALTER TABLE nfcrequesternonce ALTER COLUMN requester_ts TYPE integer;
 DROP INDEX ix_nwcsecret_npub;
@@ -101,6 +121,7 @@ ALTER TABLE registeredsafebox
     DROP COLUMN opening_balance,
     ALTER COLUMN balance TYPE integer,
     RESET (fillfactor);
+DROP TABLE parked_action;
 DROP TABLE safebox_replica;
 DROP TABLE parked_event;
 DROP TABLE ledger_entry;

@@ -78,6 +78,26 @@ CREATE INDEX ix_paymentquote_quote ON paymentquote (quote);
 CREATE UNIQUE INDEX uq_paymentquote_quote ON paymentquote (quote) WHERE npub IS NOT NULL;
 CREATE INDEX ix_nwcsecret_npub ON nwcsecret (npub);
 
+-- Finds the parked events of a subject: what a claim asks for each subject of its batch.
+CREATE INDEX parked_event_subject ON parked_event (topic, consumer_group, partition, subject, position);
+
+-- What operators did about the parked events of a subject, each one a row for ever.
+CREATE TABLE parked_action (
+    topic          TEXT    NOT NULL,
+    consumer_group TEXT    NOT NULL,
+    subject        TEXT    NOT NULL,
+    number         INTEGER NOT NULL,
+    action         TEXT    NOT NULL,
+    actor          TEXT    NOT NULL,
+    reason         TEXT    NOT NULL,
+    first_position INTEGER NOT NULL,
+    last_position  INTEGER NOT NULL,
+    events         INTEGER NOT NULL,
+    error          TEXT    NOT NULL,
+    at             TEXT    NOT NULL,
+    PRIMARY KEY (topic, consumer_group, subject, number)
+) WITHOUT ROWID;
+
 -- +migrate Down
 DROP INDEX ix_nwcsecret_npub;
 DROP INDEX uq_paymentquote_quote;
@@ -85,6 +105,7 @@ DROP INDEX ix_paymentquote_quote;
 ALTER TABLE paymentquote DROP COLUMN npub;
 ALTER TABLE registeredsafebox DROP COLUMN entry_count;
 ALTER TABLE registeredsafebox DROP COLUMN opening_balance;
+DROP TABLE parked_action;
 DROP TABLE safebox_replica;
 DROP TABLE parked_event;
 DROP TABLE ledger_entry;
