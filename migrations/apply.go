@@ -45,21 +45,18 @@ func (j *job) writeBooks(ctx context.Context, p plan) error {
 				return err
 			}
 		}
-		now := time.Now().UTC()
+		now := time.Now()
+		var books []string
 		for _, r := range p.record {
-			if _, err := tx.ExecContext(ctx, "INSERT INTO gorp_migrations (id, applied_at) VALUES ($1, $2)", r.File, now); err != nil {
-				return err
-			}
+			books = append(books, record(r, now))
 		}
 		for _, r := range p.trust {
-			if _, err := tx.ExecContext(ctx, rememberChecksum(r, now)); err != nil {
-				return err
-			}
+			books = append(books, rememberChecksum(r, now))
 		}
-		if p.version == "" {
-			return nil
+		if p.version != "" {
+			books = append(books, setVersion(p.version)...)
 		}
-		for _, statement := range setVersion(p.version) {
+		for _, statement := range books {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
 				return err
 			}
@@ -105,73 +102,57 @@ func preamble(d storage.Dialect) []string {
 	return nil
 }
 
-// rememberChecksum and setVersion are plain text, since sql-migrate takes no parameters; they hold nothing but names
-// and sums of this build's own files.
-func rememberChecksum(r Revision, at time.Time) string {
-	return fmt.Sprintf(`INSERT INTO safebox_migration_checksum (id, sha256, applied_at) VALUES ('%s', '%s', '%s')
-		ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, applied_at = excluded.applied_at`,
-		r.File, r.SHA256, at.UTC().Format(time.RFC3339))
-}
-
-func forgetChecksum(r Revision) string {
-	return fmt.Sprintf("DELETE FROM safebox_migration_checksum WHERE id = '%s'", r.File)
-}
-
-func setVersion(id string) []string {
-	statements := []string{"DELETE FROM alembic_version"}
-	if id != "" {
-		statements = append(statements, fmt.Sprintf("INSERT INTO alembic_version (version_num) VALUES ('%s')", id))
-	}
-	return statements
-}
-
-// source is the migrations as sql-migrate runs them: the statements of each file and, in the same transaction, the
-// checksum and alembic_version.
-func (s *set) source(at time.Time) migrate.MigrationSource {
-	all := make([]*migrate.Migration, len(s.migrations))
-	for i, m := range s.migrations {
-		r := s.revisions[i]
-		up := append(preamble(s.dialect), m.Up...)
-		up = append(up, rememberChecksum(r, at))
-		down := append(preamble(s.dialect), m.Down...)
-		down = append(down, forgetChecksum(r))
-		if after, before := s.alembicOf(i), s.alembicOf(i-1); after != before {
-			up = append(up, setVersion(after)...)
-			down = append(down, setVersion(before)...)
-		}
-		all[i] = &migrate.Migration{
-			Id: m.Id, Up: up, Down: down,
-			DisableTransactionUp: m.DisableTransactionUp, DisableTransactionDown: m.DisableTransactionDown,
-		}
-	}
-	return migrate.MemoryMigrationSource{Migrations: all}
-}
-
 // apply runs the revisions after place from, up to place to, one at a time, and names those it ran.
 func (j *job) apply(ctx context.Context, from, to int) ([]string, error) {
 	done := []string{}
 	for place := from + 1; place <= to; place++ {
-		r := j.set.revisions[place]
-		j.progress("migrating to " + r.ID)
-		started := time.Now()
-		err := j.patiently(ctx, "migrate to "+r.ID, func(ctx context.Context) error {
-			_, err := migrate.MigrationSet{}.ExecMaxContext(ctx, j.db, engine(j.Dialect), j.set.source(started), migrate.Up, 1)
-			return cause(err)
-		})
-		if err != nil {
-			return done, &StepError{r.ID, err}
+		if err := j.run(ctx, place, true); err != nil {
+			return done, err
 		}
-		j.Logger.InfoContext(ctx, "migrated", "revision", r.ID, "name", r.Name, "took", time.Since(started).Round(time.Millisecond))
-		done = append(done, r.ID)
+		done = append(done, j.set.revisions[place].ID)
 	}
 	return done, nil
 }
 
-// cause takes the error out of sql-migrate's wrapper, which does not unwrap.
-func cause(err error) error {
-	var e *migrate.TxError
-	if errors.As(err, &e) {
-		return e.Err
+// revert takes back the revisions from place from down to the one after place to, one at a time, and names those it
+// took back.
+func (j *job) revert(ctx context.Context, from, to int) ([]string, error) {
+	done := []string{}
+	for place := from; place > to; place-- {
+		if err := j.run(ctx, place, false); err != nil {
+			return done, err
+		}
+		done = append(done, j.set.revisions[place].ID)
 	}
-	return err
+	return done, nil
+}
+
+// run takes one revision up or down.
+func (j *job) run(ctx context.Context, place int, up bool) error {
+	r := j.set.revisions[place]
+	doing, done := "migrate to "+r.ID, "migrated"
+	if up {
+		j.progress("migrating to " + r.ID)
+	} else {
+		j.progress("taking back " + r.ID)
+		doing, done = "take back "+r.ID, "taken back"
+	}
+	started := time.Now()
+	err := j.patiently(ctx, doing, func(ctx context.Context) error {
+		return j.transact(ctx, func(tx *sql.Tx) error { return execute(ctx, tx, j.set.statements(place, up, started)) })
+	})
+	if err != nil {
+		return &StepError{r.ID, err}
+	}
+	j.Logger.InfoContext(ctx, done, "revision", r.ID, "name", r.Name, "took", time.Since(started).Round(time.Millisecond))
+	return nil
+}
+
+func execute(ctx context.Context, tx *sql.Tx, statements []statement) error {
+	for _, s := range statements {
+		if _, err := tx.ExecContext(ctx, s.SQL); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -41,7 +41,7 @@ func (j *job) buildGuards(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if len(found) > 0 {
-		return nil, &GuardError{found, latest}
+		return nil, &GuardError{found, Latest()}
 	}
 	made := []string{}
 	for _, g := range guards {
@@ -74,7 +74,7 @@ func (j *job) buildGuard(ctx context.Context, g guard, t table) error {
 	}
 	// Someone else may have inserted a duplicate since the search: then that is what to tell.
 	if found, lookErr := duplicates(ctx, j.db, g); lookErr == nil && len(found) > 0 {
-		return &GuardError{found, latest}
+		return &GuardError{found, Latest()}
 	}
 	return fmt.Errorf("build the unique index %s: %w", g.indexName(), err)
 }

@@ -6,7 +6,9 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"path"
+	"sort"
 	"strings"
 	"sync"
 
@@ -19,9 +21,7 @@ const (
 	// LatestAlembic is the newest revision that Alembic knows.
 	LatestAlembic = "20260416_0003"
 	// OldestCompatible is the oldest revision whose programs may still work with the newest schema.
-	OldestCompatible = latest
-
-	latest = "20261123_0004"
+	OldestCompatible = "20261123_0004"
 )
 
 //go:embed postgresql/*.sql sqlite/*.sql
@@ -36,8 +36,11 @@ type Revision struct {
 	SHA256 string `json:"sha256"` // of the file
 }
 
-// Latest is the newest revision that this build knows.
-func Latest() string { return latest }
+// Latest is the newest revision that this build knows, the same for every dialect.
+func Latest() string {
+	r := sets()[storage.PostgreSQL].revisions
+	return r[len(r)-1].ID
+}
 
 // Revisions lists the revisions of a dialect, oldest first; none for an unknown dialect.
 func Revisions(d storage.Dialect) []Revision {
@@ -59,7 +62,7 @@ type set struct {
 var sets = sync.OnceValue(func() map[storage.Dialect]*set {
 	all := map[storage.Dialect]*set{}
 	for _, d := range []storage.Dialect{storage.PostgreSQL, storage.SQLite} {
-		s, err := load(d)
+		s, err := load(embedded, d)
 		if err != nil {
 			panic(fmt.Sprintf("migrations: %s: %v", d, err))
 		}
@@ -68,26 +71,32 @@ var sets = sync.OnceValue(func() map[storage.Dialect]*set {
 	return all
 })
 
-func load(d storage.Dialect) (*set, error) {
-	found, err := migrate.EmbedFileSystemMigrationSource{FileSystem: embedded, Root: string(d)}.FindMigrations()
+// load parses the revisions in a dialect's folder, in the order of their names.
+func load(fsys fs.FS, d storage.Dialect) (*set, error) {
+	names, err := fs.Glob(fsys, path.Join(string(d), "*.sql"))
 	if err != nil {
 		return nil, err
 	}
-	s := &set{dialect: d, migrations: found}
-	for _, m := range found {
-		content, err := embedded.ReadFile(path.Join(string(d), m.Id))
+	sort.Strings(names)
+	s := &set{dialect: d}
+	for _, name := range names {
+		content, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return nil, err
 		}
-		id := revisionOf(m.Id)
-		name, ok := strings.CutPrefix(strings.TrimSuffix(m.Id, ".sql"), id+"_")
+		file := path.Base(name)
+		m, err := migrate.ParseMigration(file, bytes.NewReader(content))
+		if err != nil {
+			return nil, err
+		}
+		id := revisionOf(file)
+		short, ok := strings.CutPrefix(strings.TrimSuffix(file, ".sql"), id+"_")
 		if !ok {
-			return nil, fmt.Errorf("%s: a file is named <date>_<number>_<name>.sql", m.Id)
+			return nil, fmt.Errorf("%s: a file is named <date>_<number>_<name>.sql", file)
 		}
 		sum := sha256.Sum256(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")))
-		s.revisions = append(s.revisions, Revision{
-			ID: id, Name: name, File: m.Id, SHA256: hex.EncodeToString(sum[:]),
-		})
+		s.revisions = append(s.revisions, Revision{ID: id, Name: short, File: file, SHA256: hex.EncodeToString(sum[:])})
+		s.migrations = append(s.migrations, m)
 	}
 	return s, nil
 }
@@ -127,15 +136,15 @@ func ids(revisions []Revision) []string {
 	return names
 }
 
-// alembicOf is what alembic_version says when the revision at this place is the newest applied; "" for -1.
+// alembicOf is what alembic_version says when the revision at this place is the newest applied: the newest of those
+// that Alembic knows; "" for none.
 func (s *set) alembicOf(place int) string {
-	if place < 0 {
-		return ""
+	for ; place >= 0; place-- {
+		if id := s.revisions[place].ID; id <= LatestAlembic {
+			return id
+		}
 	}
-	if last := s.index(LatestAlembic); place > last {
-		place = last
-	}
-	return s.revisions[place].ID
+	return ""
 }
 
 // Digest names everything that Prepare sets out to make: the migrations of the dialect, the guards, the currencies of

@@ -190,7 +190,7 @@ func (s shape) change(name string, c columnShape) {
 // present lists the tables of any revision that the catalogue has, in order.
 func (c catalogue) present() []string {
 	var names []string
-	for name := range shapeOf(latest) {
+	for name := range shapeOf(Latest()) {
 		if _, ok := c[name]; ok {
 			names = append(names, name)
 		}
@@ -205,7 +205,7 @@ func (c catalogue) present() []string {
 func (c catalogue) differences(d storage.Dialect, id string) []Difference {
 	var all []Difference
 	want := shapeOf(id)
-	for name := range shapeOf(latest) {
+	for name := range shapeOf(Latest()) {
 		t, exists := c[name]
 		w, wanted := want[name]
 		switch {

@@ -1,0 +1,83 @@
+package migrations
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A statement is one of those that take a revision up or down.
+type statement struct {
+	SQL     string // without a semicolon at its end
+	Outside bool   // it must run outside a transaction; those between two such ones may share one
+}
+
+// statements is all that one revision does, in order: its own statements and the books that are kept of it. The record in
+// gorp_migrations, the checksum and alembic_version come last and belong into one transaction, which for a revision
+// without statements outside is the only one. Each transaction begins with the dialect's preamble.
+func (s *set) statements(place int, up bool, at time.Time) []statement {
+	m := s.migrations[place]
+	own := m.Up
+	if !up {
+		own = m.Down
+	}
+	var all []statement
+	for _, sql := range own {
+		all = append(all, statement{SQL: bare(sql)})
+	}
+	for _, sql := range s.books(place, up, at) {
+		all = append(all, statement{SQL: sql})
+	}
+	return all
+}
+
+// books is what is written down of a revision that went up or down.
+func (s *set) books(place int, up bool, at time.Time) []string {
+	r := s.revisions[place]
+	after, before := s.alembicOf(place), s.alembicOf(place-1)
+	if !up {
+		after, before = before, after
+	}
+	all := []string{record(r, at), rememberChecksum(r, at)}
+	if !up {
+		all = []string{forget(r), forgetChecksum(r)}
+	}
+	if after != before {
+		all = append(all, setVersion(after)...)
+	}
+	return all
+}
+
+// bare is a statement as the file has it, without the blanks around it and the semicolon at its end.
+func bare(sql string) string {
+	return strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(sql), ";"))
+}
+
+// The books are written as plain text, so that a script can hold them; they hold nothing but times, and names and sums
+// of this build's own files.
+
+func record(r Revision, at time.Time) string {
+	return fmt.Sprintf("INSERT INTO gorp_migrations (id, applied_at) VALUES ('%s', '%s')", r.File, at.UTC().Format(time.RFC3339Nano))
+}
+
+func forget(r Revision) string {
+	return fmt.Sprintf("DELETE FROM gorp_migrations WHERE id = '%s'", r.File)
+}
+
+func rememberChecksum(r Revision, at time.Time) string {
+	return fmt.Sprintf("INSERT INTO safebox_migration_checksum (id, sha256, applied_at) VALUES ('%s', '%s', '%s') "+
+		"ON CONFLICT (id) DO UPDATE SET sha256 = excluded.sha256, applied_at = excluded.applied_at",
+		r.File, r.SHA256, at.UTC().Format(time.RFC3339))
+}
+
+func forgetChecksum(r Revision) string {
+	return fmt.Sprintf("DELETE FROM safebox_migration_checksum WHERE id = '%s'", r.File)
+}
+
+func setVersion(id string) []string {
+	statements := []string{"DELETE FROM alembic_version"}
+	if id != "" {
+		statements = append(statements, fmt.Sprintf("INSERT INTO alembic_version (version_num) VALUES ('%s')", id))
+	}
+	return statements
+}
