@@ -17,6 +17,8 @@
 //     A failure found on arrival, or of a build with another digest, is old news: the arrival leads.
 //  8. A schema newer than the build is never migrated by it: it is used where its oldest compatible revision allows,
 //     and refused with an IncompatibleError where not.
+//     "Newer" is by what the build knows, not by what its work leaves: a downgrade may lead, and the next to come then
+//     leads in its turn.
 //  9. A waiter that is told to stop stops at once. A leader that is told to stop declares no failure: another takes over.
 //  10. Errors of the database that may pass are tried again for a bounded time, others are returned at once.
 //

@@ -10,11 +10,14 @@ import (
 // Options of Run. The zero value works: it leads whenever the marker is not ready.
 type Options struct {
 	Digest           string // over everything that the work does
-	Revision         string // the newest revision this build knows; revisions sort as strings
+	Revision         string // the revision that the work leaves the schema at; revisions sort as strings
 	OldestCompatible string // the oldest revision whose programs work with Revision
-	Name             string // this instance
-	Logger           *slog.Logger
-	Observer         Observer
+	// Known is the newest revision that this build knows, by which a newer schema is told; "": Revision. Work that leaves
+	// an older one, such as a downgrade, sets it.
+	Known    string
+	Name     string // this instance
+	Logger   *slog.Logger
+	Observer Observer
 	// Code gives the exit code of an error of the work, for the waiters; nil: what a method ExitCode() int in the
 	// error's chain says, else 70.
 	Code func(error) int
@@ -35,6 +38,9 @@ const (
 )
 
 func (o Options) withDefaults() Options {
+	if o.Known == "" {
+		o.Known = o.Revision
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -33,8 +33,9 @@ const (
 
 // build is what a process knows of itself.
 type build struct {
-	digest, revision string
-	force            bool
+	digest string
+	known  string // the newest revision
+	force  bool
 }
 
 // process is the protocol for one process as a pure state machine: next says what to do, and each method tells what
@@ -72,8 +73,8 @@ func (p process) sawMarker(r Record) process {
 // judge says what a marker means; undecided: somebody has to lead.
 func (p process) judge(r Record) verdict {
 	switch {
-	case r.State == Ready && r.Revision > p.me.revision && r.Digest != p.me.digest:
-		if r.OldestCompatible <= p.me.revision {
+	case r.State == Ready && r.Revision > p.me.known && r.Digest != p.me.digest:
+		if r.OldestCompatible <= p.me.known {
 			return newer
 		}
 		return incompatible

@@ -1,6 +1,7 @@
 package initlock
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -17,18 +18,22 @@ const (
 
 type release struct {
 	digest, revision, oldest string
+	known                    string // "": revision
 }
 
 var (
-	first       = release{"d1", "r1", "r1"}
-	reseeded    = release{"d1b", "r1", "r1"}
-	compatible  = release{"d2", "r2", "r1"}
-	contracting = release{"d3", "r2", "r2"}
-	releases    = []release{first, reseeded, compatible, contracting}
+	first       = release{"d1", "r1", "r1", ""}
+	reseeded    = release{"d1b", "r1", "r1", ""}
+	compatible  = release{"d2", "r2", "r1", ""}
+	contracting = release{"d3", "r2", "r2", ""}
+	downgrading = release{"schema r0", "r0", "r0", "r1"} // an operator's command of the first release
+	releases    = []release{first, reseeded, compatible, contracting, downgrading}
 )
 
+func (r release) knows() string { return cmp.Or(r.known, r.revision) }
+
 func (r release) process(force bool) process {
-	return process{me: build{r.digest, r.revision, force}}
+	return process{me: build{r.digest, r.knows(), force}}
 }
 
 type member struct {
@@ -43,7 +48,7 @@ type world struct {
 	marker  Record
 	holder  int
 	members [processes]member
-	did     [4]bool // work of that release ended well
+	did     [5]bool // work of that release ended well
 	crashes int     // left
 	kills   int     // of sessions, left
 	losses  int     // of answers, left
@@ -209,7 +214,7 @@ func (w *world) check(i int, before *world) error {
 	if w.marker.Epoch < before.marker.Epoch {
 		return fmt.Errorf("invariant 3: the epoch went from %d to %d", before.marker.Epoch, w.marker.Epoch)
 	}
-	was, is := before.members[i].p, w.members[i].p
+	was, is, knows := before.members[i].p, w.members[i].p, w.members[i].rel.knows()
 	switch is.verdict {
 	case was.verdict:
 		return nil
@@ -218,11 +223,11 @@ func (w *world) check(i int, before *world) error {
 			return fmt.Errorf("verdict %d with the marker %+v", is.verdict, w.marker)
 		}
 	case newer:
-		if is.me.revision >= w.marker.Revision || w.marker.OldestCompatible > is.me.revision {
+		if knows >= w.marker.Revision || w.marker.OldestCompatible > knows {
 			return fmt.Errorf("invariant 8: goes on with %+v", w.marker)
 		}
 	case incompatible:
-		if w.marker.OldestCompatible <= is.me.revision {
+		if w.marker.OldestCompatible <= knows {
 			return fmt.Errorf("invariant 8: refuses %+v", w.marker)
 		}
 	case leaderFailed:
@@ -290,6 +295,7 @@ func (w world) comeLate() error {
 func TestEveryInterleavingOfThreeProcesses(t *testing.T) {
 	all := func(r release) [processes]release { return [processes]release{r, r, r} }
 	absent := Record{}
+	old := Record{State: Ready, Epoch: 1, Digest: "d1", Revision: "r1", OldestCompatible: "r1"}
 	for _, c := range []struct {
 		name    string
 		start   Record
@@ -308,6 +314,9 @@ func TestEveryInterleavingOfThreeProcesses(t *testing.T) {
 		{"an old and a new contracting build", absent, [processes]release{first, first, contracting}, 0, world{crashes: 1}},
 		{"an operator's command among replicas", absent, all(first), 1, world{crashes: 1}},
 		{"two operators' commands on a ready database", Record{State: Ready, Epoch: 1, Digest: "d1", Revision: "r1"}, all(first), 2, world{fails: 1}},
+		{"an operator's downgrade among replicas", old, [processes]release{downgrading, first, first}, 1, world{crashes: 1}},
+		{"an operator's downgrade that fails or is stopped", old, [processes]release{downgrading, first, first}, 1, world{fails: 1, stops: 1}},
+		{"an operator's downgrade while a newer build starts", old, [processes]release{downgrading, first, contracting}, 1, world{crashes: 1}},
 		{"a lock that is lost unnoticed", absent, all(first), 0, world{kills: 1, zombies: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

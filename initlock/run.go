@@ -39,7 +39,7 @@ func Run(ctx context.Context, l Locker, m Marker, o Options, work func(context.C
 		marker:  m,
 		work:    work,
 		log:     o.Logger.With("instance", o.Name),
-		p:       process{me: build{o.Digest, o.Revision, o.Force}},
+		p:       process{me: build{o.Digest, o.Known, o.Force}},
 	}
 	err := r.run(ctx)
 	return r.result(err)
@@ -110,10 +110,10 @@ func (r *runner) decided() (Outcome, error) {
 		return OutcomeLed, nil
 	case newer:
 		r.log.Warn("the schema is newer than this build, which may use it; nothing is migrated",
-			"schema", rec.Revision, "known", r.Revision, "oldest_compatible", rec.OldestCompatible)
+			"schema", rec.Revision, "known", r.Known, "oldest_compatible", rec.OldestCompatible)
 		return OutcomeNewer, nil
 	case incompatible:
-		return OutcomeFailed, &IncompatibleError{Known: r.Revision, Schema: rec.Revision, OldestCompatible: rec.OldestCompatible}
+		return OutcomeFailed, &IncompatibleError{Known: r.Known, Schema: rec.Revision, OldestCompatible: rec.OldestCompatible}
 	case leaderFailed:
 		return OutcomeFailed, &LeaderError{Holder: rec.Holder, Epoch: rec.Epoch, Text: rec.Error, Code: rec.Code}
 	case fenced:

@@ -28,6 +28,9 @@ type DB interface {
 	Pool() PoolStats
 	// Marker reads the ready marker; it creates nothing.
 	Marker() initlock.Marker
+	// AlembicVersion reads the rows of alembic_version, sorted: one statement, without the lock. It is nil where that table
+	// is not there or empty.
+	AlembicVersion(ctx context.Context) ([]string, error)
 	// Election tells who holds the initialisation lock now and who waits for it. It reads no table.
 	Election(ctx context.Context) (Election, error)
 	// Initialise runs the initialisation protocol; work gets the one connection that holds the lock. On PostgreSQL work

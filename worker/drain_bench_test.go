@@ -62,12 +62,19 @@ func benchmarkDrain(b *testing.B, lanes int, fresh func() string) {
 func drain(tb testing.TB, db storage.DB, lanes int) {
 	tb.Helper()
 	r := worker.New(worker.Options{
-		DB: db, Instance: "bench", Lanes: lanes, UntilIdle: true, Logger: silent,
-		Init:    asReady(tb, db),
-		Prepare: func(context.Context, *sql.DB) error { return nil },
+		DB: db, Instance: "bench", Lanes: lanes, UntilIdle: true, Logger: silent, Initialise: findsReady(tb, db),
 	})
 	if err := r.Run(storagetest.Context(tb)); err != nil {
 		tb.Fatal(err)
+	}
+}
+
+// findsReady is the initialisation of a build that finds the database ready.
+func findsReady(tb testing.TB, db storage.DB) func(context.Context) (initlock.Result, error) {
+	tb.Helper()
+	o := asReady(tb, db)
+	return func(ctx context.Context) (initlock.Result, error) {
+		return db.Initialise(ctx, o, func(context.Context, *sql.DB) error { return nil })
 	}
 }
 

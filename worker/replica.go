@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,7 +39,7 @@ type Appender interface {
 	Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error)
 }
 
-// Options of New. DB and Prepare are required.
+// Options of New. DB and Initialise are required.
 type Options struct {
 	DB       storage.DB
 	Instance string
@@ -50,9 +49,8 @@ type Options struct {
 	Drain    time.Duration // time to finish after ctx ends; 0: 25 s
 	// UntilIdle ends the run when every event in the log is processed or parked.
 	UntilIdle bool
-	// Init configures the initialisation protocol; Prepare is the leader's work.
-	Init    initlock.Options
-	Prepare func(ctx context.Context, db *sql.DB) error
+	// Initialise makes the database ready, or waits until another process has.
+	Initialise func(ctx context.Context) (initlock.Result, error)
 	// HTTP serves until its context ends and then finishes the requests in hand; nil: no HTTP. It is started first.
 	HTTP     func(ctx context.Context, ready func(context.Context) []api.Check, appender Appender) error
 	Observer Observer // nil: none
@@ -133,7 +131,7 @@ func unlessStopped(running, outer context.Context, err error) error {
 }
 
 func (r *Replica) initialise(ctx context.Context) error {
-	res, err := r.options.DB.Initialise(ctx, r.options.Init, r.options.Prepare)
+	res, err := r.options.Initialise(ctx)
 	if err != nil {
 		return err
 	}

@@ -2,12 +2,12 @@ package worker_test
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/storage/storagetest"
@@ -21,8 +21,7 @@ var alice = event.EncodeNpub([32]byte{1})
 func replica(tb testing.TB, db storage.DB, change func(*worker.Options)) *worker.Replica {
 	tb.Helper()
 	o := worker.Options{
-		DB: db, Instance: tb.Name(), Lanes: 1, Logger: silent, Init: asReady(tb, db),
-		Prepare: func(context.Context, *sql.DB) error { return nil },
+		DB: db, Instance: tb.Name(), Lanes: 1, Logger: silent, Initialise: findsReady(tb, db),
 	}
 	if change != nil {
 		change(&o)
@@ -93,8 +92,7 @@ func TestAReplicaEndsWithTheErrorOfItsPreparation(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		broken := errors.New("the migration is broken")
 		r := replica(t, storagetest.Ready(t, url), func(o *worker.Options) {
-			o.Init.Digest = "another build"
-			o.Prepare = func(context.Context, *sql.DB) error { return broken }
+			o.Initialise = func(context.Context) (initlock.Result, error) { return initlock.Result{}, broken }
 		})
 		if err := r.Run(storagetest.Context(t)); !errors.Is(err, broken) {
 			t.Errorf("got %v, want %v", err, broken)

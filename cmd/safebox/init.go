@@ -25,7 +25,7 @@ func (a *app) initCommand() *cobra.Command {
 				return err
 			}
 			return a.with(cmd.Context(), a.options("init"), func(ctx context.Context, db storage.DB) error {
-				result, err := db.Initialise(ctx, p.lock, p.work)
+				result, err := a.initialise(ctx, db, p.lock, p.work)
 				if err != nil {
 					return err
 				}

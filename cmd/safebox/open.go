@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/initlock"
@@ -111,6 +112,29 @@ func (a *app) prepare(o initlock.Observer) (preparation, error) {
 		},
 		options: migrations.Options{Dialect: dialect, Seed: seed, Supported: a.conf.Currencies, Logger: a.log},
 	}, nil
+}
+
+// initialise makes the database ready, or waits until another process has. A marker that says so already is believed as
+// long as alembic_version says what it says at the head: Alembic knows nothing of the marker, and may have gone back beside
+// us. Otherwise the planner judges, under the lock.
+func (a *app) initialise(
+	ctx context.Context, db storage.DB, o initlock.Options, work func(context.Context, *sql.DB) error,
+) (initlock.Result, error) {
+	result, err := db.Initialise(ctx, o, work)
+	if err != nil || result.Outcome != initlock.OutcomeAlreadyReady {
+		return result, err
+	}
+	versions, err := db.AlembicVersion(ctx)
+	if err != nil {
+		return result, fmt.Errorf("reading alembic_version: %w", err)
+	}
+	if slices.Equal(versions, []string{migrations.LatestAlembic}) {
+		return result, nil
+	}
+	a.log.Warn("alembic_version was changed since the database was ready: looking at the schema again",
+		"alembic_version", versions, "expected", migrations.LatestAlembic)
+	o.Force = true
+	return db.Initialise(ctx, o, work)
 }
 
 // refuseMemory refuses a database in memory for commands whose work would be gone with the process.

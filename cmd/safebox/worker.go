@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/metrics"
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage"
@@ -59,8 +60,10 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		registry.WatchPool(db.Pool)
 		return worker.New(worker.Options{
 			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
-			UntilIdle: untilIdle, Init: p.lock, Prepare: counted(p.work, registry.Guard), Observer: registry, Logger: a.log,
-			HTTP: a.http(registry),
+			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(registry),
+			Initialise: func(ctx context.Context) (initlock.Result, error) {
+				return a.initialise(ctx, db, p.lock, counted(p.work, registry.Guard))
+			},
 		}).Run(ctx)
 	})
 }

@@ -41,6 +41,7 @@ func Run(t *testing.T, fresh func(testing.TB) Backend) {
 		{"who waits for the marker is woken where the database can tell", testChanged},
 		{"twenty that all want to lead do so one after another", testTurns},
 		{"of twenty started at once one leads and the others follow", testFollow},
+		{"work that leaves an older revision makes the next to come lead, and a newer schema is left alone", testOlder},
 		{"a failure reaches those who waited and not those who come later", testFailure},
 		{"the work of a dead leader is taken over", testTakeover},
 		{"the work dies with the lock and is taken over", testDeathInWork},

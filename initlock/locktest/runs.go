@@ -56,7 +56,9 @@ func run(t testing.TB, b Backend, o initlock.Options, work func(context.Context,
 	l, m := b.Open(t)
 	w := NewWatcher()
 	o.Observer = w
-	o.Digest, o.Revision, o.OldestCompatible = "d1", "r1", "r1"
+	if o.Digest == "" {
+		o.Digest, o.Revision, o.OldestCompatible = "d1", "r1", "r1"
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -153,6 +155,30 @@ func testFollow(t *testing.T, b Backend) {
 	ended, _ := run(t, b, initlock.Options{}, noWork)
 	if e := <-ended; e.err != nil || e.Outcome != initlock.OutcomeAlreadyReady {
 		t.Errorf("who came later: %s, %v", e.Outcome, e.err)
+	}
+}
+
+func testOlder(t *testing.T, b Backend) {
+	led := func(what, digest, revision string, o initlock.Options) {
+		t.Helper()
+		ended, _ := run(t, b, o, noWork)
+		e := <-ended
+		if e.err != nil || e.Outcome != initlock.OutcomeLed || e.Record.Digest != digest || e.Record.Revision != revision {
+			t.Fatalf("%s: %s %+v, %v", what, e.Outcome, e.Record, e.err)
+		}
+	}
+	led("the first", "d1", "r1", initlock.Options{})
+	down := initlock.Options{Digest: "schema r0", Revision: "r0", OldestCompatible: "r0", Known: "r1", Force: true}
+	led("who goes back", "schema r0", "r0", down)
+	led("who goes back to nothing", "schema ", "", initlock.Options{Digest: "schema ", Known: "r1", Force: true})
+	led("the next to come", "d1", "r1", initlock.Options{})
+
+	newer := initlock.Options{Digest: "d2", Revision: "r2", OldestCompatible: "r2"}
+	led("a newer build", "d2", "r2", newer)
+	ended, _ := run(t, b, down, noWork)
+	var refused *initlock.IncompatibleError
+	if e := <-ended; !errors.As(e.err, &refused) || refused.Known != "r1" || refused.Schema != "r2" {
+		t.Errorf("who would take a newer schema back: %s %+v, %v", e.Outcome, e.Record, e.err)
 	}
 }
 

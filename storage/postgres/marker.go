@@ -17,6 +17,8 @@ var (
 	qInitMarker       = queries.Get("init_marker")
 	qInitMarkerExists = queries.Get("init_marker_exists")
 	qInitListen       = queries.Get("init_listen")
+
+	qInitAlembicVersion = queries.Get("init_alembic_version")
 )
 
 // roleWait stands in the application_name of the session that listens for the marker: safebox/wait/<instance>.
@@ -49,12 +51,16 @@ func (m *marker) Read(ctx context.Context) (initlock.Record, error) {
 		m.absent.Store(false)
 	}
 	rec, err := scanMarker(func(dest ...any) error { return m.db.queryRow(ctx, qInitMarker, nil, dest...) })
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == stateUndefinedTable {
+	if undefinedTable(err) {
 		m.absent.Store(true)
 		return initlock.Record{}, nil
 	}
 	return rec, err
+}
+
+func undefinedTable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == stateUndefinedTable
 }
 
 // scanMarker reads the marker's row; without a row the marker is absent.
@@ -73,6 +79,18 @@ func scanMarker(scan func(dest ...any) error) (initlock.Record, error) {
 		r.FinishedAt = *finished
 	}
 	return r, nil
+}
+
+// AlembicVersion implements storage.DB.
+func (db *DB) AlembicVersion(ctx context.Context) ([]string, error) {
+	versions, err := collect(ctx, db, qInitAlembicVersion, func(rows pgx.Rows) (v string, err error) {
+		err = rows.Scan(&v)
+		return v, err
+	})
+	if undefinedTable(err) || err == nil && len(versions) == 0 {
+		return nil, nil
+	}
+	return versions, err
 }
 
 // Changed implements initlock.Marker. Where the server cannot be listened to the channel closes, and polling goes on.

@@ -12,6 +12,9 @@ import (
 var (
 	qInitMarkerExists = queries.Get("init_marker_exists")
 	qInitMarker       = queries.Get("init_marker")
+
+	qInitAlembicVersionExists = queries.Get("init_alembic_version_exists")
+	qInitAlembicVersion       = queries.Get("init_alembic_version")
 )
 
 // marker reads the ready marker through the pool of readers.
@@ -28,6 +31,18 @@ func (m marker) Read(ctx context.Context) (initlock.Record, error) {
 
 // Changed implements initlock.Marker: SQLite cannot tell, and looking costs microseconds.
 func (m marker) Changed(context.Context) <-chan struct{} { return nil }
+
+// AlembicVersion implements storage.DB; it looks for the table first, as Read does.
+func (db *DB) AlembicVersion(ctx context.Context) ([]string, error) {
+	var exists int
+	if err := db.queryRow(ctx, qInitAlembicVersionExists, nil, &exists); err != nil || exists == 0 {
+		return nil, err
+	}
+	return collect(ctx, db, qInitAlembicVersion, func(scan func(...any) error) (v string, err error) {
+		err = scan(&v)
+		return v, err
+	})
+}
 
 func readMarker(queryRow func(q storage.Query, dest ...any) error) (r initlock.Record, err error) {
 	var exists int

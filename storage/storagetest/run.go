@@ -36,6 +36,7 @@ func Run(t *testing.T, url func(testing.TB) string) {
 		{"ledger", ledgerTests},
 		{"read", readTests},
 		{"membership", membershipTests},
+		{"version", versionTests},
 		{"audit", auditTests},
 		{"contention", contentionTests},
 	} {

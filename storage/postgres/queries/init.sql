@@ -42,6 +42,9 @@ ORDER BY instance;
 -- name: init_marker_exists
 SELECT to_regclass('safebox_init') IS NOT NULL;
 
+-- name: init_alembic_version
+SELECT version_num FROM alembic_version ORDER BY version_num;
+
 -- name: init_create_marker
 CREATE TABLE safebox_init (
     id                smallint    NOT NULL CONSTRAINT safebox_init_pkey PRIMARY KEY CONSTRAINT safebox_init_one_row CHECK (id = 1),

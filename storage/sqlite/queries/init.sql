@@ -20,6 +20,12 @@ CREATE TABLE IF NOT EXISTS safebox_init (
     code              INTEGER NOT NULL DEFAULT 0
 );
 
+-- name: init_alembic_version_exists
+SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'alembic_version';
+
+-- name: init_alembic_version
+SELECT version_num FROM alembic_version ORDER BY version_num;
+
 -- name: init_marker
 SELECT state, epoch, digest, holder, activity, revision, oldest_compatible, started_at, finished_at, error, code
 FROM safebox_init
