@@ -172,7 +172,9 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	r.logger.Info("draining: no new batches are claimed, those in hand are finished", "within", r.options.Drain)
 	drained := make(chan error, 1)
 	go func() {
-		drained <- errors.Join(router.Close(), web.stop())
+		err := router.Close()
+		_ = web.stop() // Run tells its error
+		drained <- err
 	}()
 	select {
 	case e := <-drained:

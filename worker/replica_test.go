@@ -109,6 +109,15 @@ func TestAReplicaEndsWhenItsServerDoes(t *testing.T) {
 		if err := r.Run(storagetest.Context(t)); !errors.Is(err, gone) {
 			t.Errorf("got %v, want %v", err, gone)
 		}
+		r = replica(t, storagetest.Ready(t, url), func(o *worker.Options) {
+			o.HTTP = func(ctx context.Context, checks func(context.Context) []api.Check, _ worker.Appender) error {
+				await(t, "the replica to be at work", func() bool { return checks(ctx)[0].OK })
+				return gone
+			}
+		})
+		if err := r.Run(storagetest.Context(t)); !errors.Is(err, gone) {
+			t.Errorf("while it processed: got %v, want %v", err, gone)
+		}
 	})
 }
 

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"sync"
 
 	"github.com/safebox/safebox/worker/bus"
 )
@@ -12,7 +11,6 @@ type webServer struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	err    error // readable after done
-	told   sync.Once
 }
 
 // serve starts the HTTP server, if there is one. It outlives the end of ctx until stop, so that a draining replica answers.
@@ -30,10 +28,9 @@ func (r *Replica) serve(ctx context.Context, b *bus.Bus) *webServer {
 	return w
 }
 
-// stop ends the server after the requests in hand; the first call returns its error.
-func (w *webServer) stop() (err error) {
+// stop ends the server after the requests in hand and returns its error.
+func (w *webServer) stop() error {
 	w.cancel()
 	<-w.done
-	w.told.Do(func() { err = w.err })
-	return err
+	return w.err
 }
