@@ -45,7 +45,7 @@ func await(tb testing.TB, what string, holds func() bool) {
 }
 
 func register(i int) event.Event {
-	return benchEvent(event.TypeWalletRegistered, alice, i,
+	return walletEvent(event.TypeWalletRegistered, alice, i,
 		fmt.Sprintf(`{"npub":%q,"handle":"alice","home_relay":"wss://relay.example.org","onboard_code":"test"}`, alice))
 }
 
@@ -61,7 +61,7 @@ func balance(tb testing.TB, db storage.DB) int64 {
 func TestAReplicaProcessesWhatItFindsAndWhatComesAndDrains(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db := storagetest.Ready(t, url)
-		appendAll(t, db, []event.Event{register(1), benchEvent(event.TypeFundsCredited, alice, 2, `{"amount":5}`)})
+		appendAll(t, db, []event.Event{register(1), walletEvent(event.TypeFundsCredited, alice, 2, `{"amount":5}`)})
 		ctx, drain := context.WithCancel(storagetest.Context(t))
 		r := replica(t, db, nil)
 		ended := make(chan error, 1)
@@ -76,7 +76,7 @@ func TestAReplicaProcessesWhatItFindsAndWhatComesAndDrains(t *testing.T) {
 				t.Errorf("%s does not hold: %s", c.Name, c.Detail)
 			}
 		}
-		appendAll(t, storagetest.Open(t, url), []event.Event{benchEvent(event.TypeFundsDebited, alice, 3, `{"amount":2}`)})
+		appendAll(t, storagetest.Open(t, url), []event.Event{walletEvent(event.TypeFundsDebited, alice, 3, `{"amount":2}`)})
 		await(t, "an event of another process", func() bool { return balance(t, db) == 3 })
 		drain()
 		if err := <-ended; err != nil {
@@ -128,11 +128,11 @@ func TestAParkedWalletWaitsInOrderUntilItIsRetriedOrSkipped(t *testing.T) {
 		bob := event.EncodeNpub([32]byte{2})
 		appendAll(t, db, []event.Event{
 			register(1),
-			benchEvent(event.TypeFundsCredited, alice, 2, fmt.Sprintf(`{"amount":%d}`, event.MaxAmount)),
-			benchEvent(event.TypeQuoteCreated, alice, 3, `{"quote":"q","amount":5,"mint":"m"}`),
-			benchEvent(event.TypeQuotePaid, alice, 4, `{"quote":"q"}`),
-			benchEvent(event.TypeFundsDebited, alice, 5, `{"amount":1}`),
-			benchEvent(event.TypeWalletRegistered, bob, 6,
+			walletEvent(event.TypeFundsCredited, alice, 2, fmt.Sprintf(`{"amount":%d}`, event.MaxAmount)),
+			walletEvent(event.TypeQuoteCreated, alice, 3, `{"quote":"q","amount":5,"mint":"m"}`),
+			walletEvent(event.TypeQuotePaid, alice, 4, `{"quote":"q"}`),
+			walletEvent(event.TypeFundsDebited, alice, 5, `{"amount":1}`),
+			walletEvent(event.TypeWalletRegistered, bob, 6,
 				fmt.Sprintf(`{"npub":%q,"handle":"bob","home_relay":"wss://relay.example.org","onboard_code":"test"}`, bob)),
 		})
 		drain(t, db, 1)
