@@ -87,7 +87,7 @@ func (a *app) root() *cobra.Command {
 	registerFlags(root.PersistentFlags())
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
-		a.workerCommand(), a.initCommand(), a.demoCommand(), a.eventCommand(), a.walletCommand(), a.parkedCommand(),
+		a.workerCommand(), a.initCommand(), a.demoCommand(), a.benchCommand(), a.eventCommand(), a.walletCommand(), a.parkedCommand(),
 		a.guardCommand(), a.auditCommand(), a.statusCommand(), a.migrateCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()

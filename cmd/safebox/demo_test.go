@@ -46,7 +46,7 @@ func TestDemoReportsAsOneDocument(t *testing.T) {
 	s.tidy()
 }
 
-// tidy expects the demo to have removed its database.
+// tidy expects what works on a throw-away database to have removed it.
 func (s *site) tidy() {
 	s.t.Helper()
 	if s.dialect() == storage.SQLite {
@@ -57,7 +57,7 @@ func (s *site) tidy() {
 		return
 	}
 	var left int
-	err := s.sql().QueryRowContext(s.t.Context(), `SELECT count(*) FROM pg_database WHERE datname LIKE 'safebox\_demo\_%'`).Scan(&left)
+	err := s.sql().QueryRowContext(s.t.Context(), `SELECT count(*) FROM pg_database WHERE datname LIKE 'safebox\_%'`).Scan(&left)
 	if err != nil || left != 0 {
 		s.t.Errorf("%d databases left behind, %v", left, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
+	"github.com/safebox/safebox/cmd/safebox/internal/throwaway"
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
 )
@@ -80,7 +81,7 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	}
 	begun := time.Now()
 	report = Report{Replicas: Replicas, Reasons: map[string]int64{}, Differences: []string{}}
-	base, remove, err := throwaway(ctx, o.Database)
+	base, remove, err := throwaway.Database(ctx, o.Database, "demo")
 	if err != nil {
 		return report, err
 	}

@@ -1,4 +1,5 @@
-package demo
+// Package throwaway makes databases for commands that show or measure something and leave nothing behind.
+package throwaway
 
 import (
 	"context"
@@ -10,11 +11,12 @@ import (
 	"github.com/safebox/safebox/storage"
 )
 
-// throwaway makes a database of its own for the demo: on PostgreSQL beside the one that on names, on SQLite in a folder
-// of its own beside the file that on names, or in the system's temporary folder. Remove takes all of it away.
-func throwaway(ctx context.Context, on storage.URL) (u storage.URL, remove func(context.Context) error, err error) {
+// Database makes a database for a purpose, a word that its name will hold: on PostgreSQL beside the one that on names, on
+// SQLite in a folder of its own beside the file that on names, or in the system's temporary folder. Remove takes all of it
+// away.
+func Database(ctx context.Context, on storage.URL, purpose string) (u storage.URL, remove func(context.Context) error, err error) {
 	if on.Dialect == storage.PostgreSQL {
-		return storage.CreateScratch(ctx, on, "safebox_demo_"+random())
+		return storage.CreateScratch(ctx, on, "safebox_"+purpose+"_"+random())
 	}
 	parent := ""
 	if on.Path != "" {
@@ -23,7 +25,7 @@ func throwaway(ctx context.Context, on storage.URL) (u storage.URL, remove func(
 			return u, nil, fmt.Errorf("%w: the folder for the throw-away database: %w", storage.ErrConfig, err)
 		}
 	}
-	dir, err := os.MkdirTemp(parent, "safebox-demo-*")
+	dir, err := os.MkdirTemp(parent, "safebox-"+purpose+"-*")
 	if err != nil {
 		return u, nil, fmt.Errorf("%w: the folder for the throw-away database: %w", storage.ErrConfig, err)
 	}
