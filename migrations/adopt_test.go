@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/safebox/safebox/storage"
 )
@@ -79,12 +80,9 @@ func TestADatabaseThatIsNotWhatItsRevisionSaysIsLeftAlone(t *testing.T) {
 		{"a table is missing", "DROP TABLE nwcsecret", "", "table nwcsecret: expected a table, found nothing"},
 		{"a later table is there", "CREATE TABLE receiveofferbootstrap (id integer PRIMARY KEY)", "", "table receiveofferbootstrap: expected nothing at this revision, found a table"},
 		{"a column is missing", "ALTER TABLE registeredsafebox DROP COLUMN session_nonce", "", "registeredsafebox.session_nonce: expected"},
-		{"a column is too many", "ALTER TABLE paymentquote ADD COLUMN colour varchar", "", "paymentquote.colour: expected nothing, found"},
 		{"a type differs", "ALTER TABLE registeredsafebox ALTER COLUMN balance TYPE bigint", "-", "registeredsafebox.balance: expected integer not null, found bigint not null"},
-		{"a column may be null", "ALTER TABLE nwcevent ALTER COLUMN event_id DROP NOT NULL", "-", "nwcevent.event_id: expected character varying not null, found character varying"},
-		{"a primary key is gone", "ALTER TABLE nwcevent DROP CONSTRAINT nwcevent_pkey", "-", "table nwcevent: expected primary key (id), found no primary key"},
-		{"a unique constraint is gone", "ALTER TABLE nwcevent DROP CONSTRAINT nwcevent_event_id_key", "-", "table nwcevent: expected a unique constraint on (event_id), found none"},
-		{"ids come from nowhere", "ALTER TABLE nwcevent ALTER COLUMN id DROP DEFAULT", "-", "nwcevent.id: expected a sequence as its default, found no default"},
+		{"a primary key is gone", "ALTER TABLE nwcevent DROP CONSTRAINT nwcevent_pkey", "-", "nwcevent.primary key: expected (id), found no primary key"},
+		{"a unique constraint is gone", "ALTER TABLE nwcevent DROP CONSTRAINT nwcevent_event_id_key", "-", "nwcevent.nwcevent_event_id_key: expected unique constraint (event_id), found nothing"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -121,10 +119,16 @@ func TestSQLiteTypesAndNullabilityAreHeldAgainstTheRevision(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	want := []Difference{
-		{"nwcsecret", "nwc_secret", "VARCHAR not null", "TEXT not null"},
-		{"nwcsecret", "npub", "VARCHAR not null", "varchar"},
+		{
+			Table: "nwcsecret", Object: "npub", Expected: "VARCHAR not null", Found: "varchar", Verdict: Contradicts,
+			Why: "it may hold nulls, which no program expects",
+		},
+		{
+			Table: "nwcsecret", Object: "nwc_secret", Expected: "VARCHAR not null", Found: "TEXT not null", Verdict: Harmless,
+			Why: "SQLite gives both types the same affinity",
+		},
 	}
-	if diff := cmp.Diff(want, mismatch.Differences); diff != "" {
+	if diff := cmp.Diff(want, mismatch.Differences, cmpopts.IgnoreUnexported(Difference{})); diff != "" {
 		t.Error(diff)
 	}
 }

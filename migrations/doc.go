@@ -15,8 +15,10 @@
 //  3. The records in gorp_migrations are the truth for what is applied, and stay readable by sql-migrate's own tool.
 //     alembic_version follows them: below LatestAlembic the two name the same revision, from there on alembic_version
 //     stays at LatestAlembic.
-//  4. Adoption is never a guess: the tables, columns, types, nullability, primary keys and unique constraints of the
-//     revision are there, and no others in its tables, or the differences are listed and nothing is changed.
+//  4. Adoption is never a guess. A fingerprint compares the live catalogue with the golden one of the revision, which stands
+//     beside its file and which the tests hold against what the files make: tables, columns, types,
+//     nullability, defaults, keys, checks and indexes. Each difference has a [Verdict]; a database is adopted with none or
+//     harmless ones, and with any other the differences are listed and nothing is changed.
 //  5. After Prepare every guarded column has a valid unique index. An index that already says so is trusted; without
 //     one the rows are searched first, and duplicates end the run with nothing changed.
 //  6. The seed is read and checked whole before the database is touched; it adds currencies and changes none.

@@ -23,22 +23,6 @@ func (e *PlanError) Error() string { return e.Problem + "; nothing was changed. 
 // ExitCode is 65: bad data.
 func (*PlanError) ExitCode() int { return exitData }
 
-// A Difference is one thing in the catalogue that is not as the revision has it.
-type Difference struct {
-	Table    string `json:"table"`
-	Column   string `json:"column,omitempty"` // empty: the table itself
-	Expected string `json:"expected"`
-	Found    string `json:"found"`
-}
-
-func (d Difference) String() string {
-	place := "table " + d.Table
-	if d.Column != "" {
-		place = d.Table + "." + d.Column
-	}
-	return fmt.Sprintf("%s: expected %s, found %s", place, d.Expected, d.Found)
-}
-
 // MismatchError says that the database is not what its revision makes: the catalogue differs. Nothing was changed.
 type MismatchError struct {
 	Revision    string

@@ -52,7 +52,7 @@ func (g guard) create(d storage.Dialect) string {
 
 // satisfied tells whether an index of the catalogue proves the guard.
 func (g guard) satisfied(t table) bool {
-	for _, x := range t.indexes {
+	for _, x := range t.Indexes {
 		if x.proves(g.column) || g.nullable && x.provesNotNull(g.column) {
 			return true
 		}

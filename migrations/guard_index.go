@@ -20,7 +20,7 @@ func (j *job) foreseeGuards(ctx context.Context, c catalogue) error {
 	}
 	t := c[guardedTable]
 	for _, g := range guards {
-		if x, taken := t.indexes[g.indexName()]; taken && x.valid && !g.satisfied(t) {
+		if x, taken := t.Indexes[g.indexName()]; taken && !x.Invalid && !g.satisfied(t) {
 			return &PlanError{
 				Problem: fmt.Sprintf("the index %s exists but does not make %s unique", g.indexName(), g.name()),
 				Do:      "Rename or drop it, then start again: the right one is built in its place.",
@@ -60,7 +60,7 @@ func (j *job) buildGuards(ctx context.Context) ([]string, error) {
 }
 
 func (j *job) buildGuard(ctx context.Context, g guard, t table) error {
-	_, stale := t.indexes[g.indexName()]
+	_, stale := t.Indexes[g.indexName()]
 	build := func(ctx context.Context) error {
 		_, err := j.db.ExecContext(ctx, g.create(j.Dialect))
 		return err

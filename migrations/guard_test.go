@@ -20,7 +20,6 @@ func dropUnique(t *testing.T, db *sql.DB) {
 	t.Helper()
 	for _, g := range guards {
 		exec(t, db, "DROP INDEX uq_registeredsafebox_"+g.column)
-		exec(t, db, "DROP INDEX ix_registeredsafebox_"+g.column)
 	}
 }
 
@@ -130,7 +129,9 @@ func TestAnyRightUniqueIndexSatisfiesAGuard(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
 				ctx, db := context.Background(), open()
-				alembic(t, db, d, "20260416_0003")
+				if _, err := Upgrade(ctx, db, options(d), "20260416_0003"); err != nil {
+					t.Fatal(err)
+				}
 				exec(t, db, "DROP INDEX uq_registeredsafebox_access_key")
 				exec(t, db, "DROP INDEX ix_registeredsafebox_access_key")
 				exec(t, db, c.index)
@@ -149,7 +150,9 @@ func TestAnyRightUniqueIndexSatisfiesAGuard(t *testing.T) {
 func TestAnIndexOfTheGuardsNameThatIsNotUniqueIsRefusedNotDropped(t *testing.T) {
 	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
 		db := open()
-		alembic(t, db, d, "20260416_0003")
+		if _, err := Prepare(context.Background(), db, options(d)); err != nil {
+			t.Fatal(err)
+		}
 		exec(t, db, "DROP INDEX uq_registeredsafebox_handle")
 		exec(t, db, "CREATE INDEX uq_registeredsafebox_handle ON registeredsafebox (handle, balance)")
 		schema, rows := describe(t, db, d), contents(t, db, d)
@@ -158,7 +161,9 @@ func TestAnIndexOfTheGuardsNameThatIsNotUniqueIsRefusedNotDropped(t *testing.T) 
 		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "uq_registeredsafebox_handle") {
 			t.Errorf("error %v", err)
 		}
-		unchanged(t, db, d, schema, rows)
+		if diff := cmp.Diff(schema, describe(t, db, d)) + cmp.Diff(rows, contents(t, db, d)); diff != "" {
+			t.Error(diff)
+		}
 	})
 }
 
@@ -209,7 +214,7 @@ func TestADuplicateThatArrivesAfterTheSearchIsStillFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := c[guardedTable].indexes["uq_registeredsafebox_handle"]; ok {
+		if _, ok := c[guardedTable].Indexes["uq_registeredsafebox_handle"]; ok {
 			t.Error("the failed build left its index")
 		}
 	})

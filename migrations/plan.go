@@ -111,20 +111,19 @@ func (s *set) plan(f facts) (plan, error) {
 	expected := s.index(s.alembicOf(recorded))
 	switch {
 	case recorded < 0 && stated < 0:
-		if len(f.catalogue.present()) > 0 {
-			best, differences := s.best(f.catalogue)
-			return plan{}, &UnstampedError{best, differences}
+		if place, differences := s.best(f.catalogue); place >= 0 {
+			return plan{}, &UnstampedError{s.revisions[place].ID, differences}
 		}
 	case stated > expected:
 		// Alembic went further than sql-migrate's records, or made the database: adopt what it made.
-		if found := f.catalogue.differences(s.dialect, s.revisions[stated].ID); len(found) > 0 {
+		if found := s.compare(f.catalogue, stated); !adoptable(found) {
 			return plan{}, &MismatchError{s.revisions[stated].ID, alembicTable, found}
 		}
 		p.applied, p.adopted = stated, s.revisions[stated].ID
 		p.record = s.revisions[recorded+1 : stated+1]
 	case stated < expected:
 		// alembic_version lags behind the records: they are the truth if the tables agree with them.
-		if found := f.catalogue.differences(s.dialect, s.revisions[recorded].ID); len(found) > 0 {
+		if found := s.compare(f.catalogue, recorded); !adoptable(found) {
 			return plan{}, &MismatchError{s.revisions[recorded].ID, recordsTable, found}
 		}
 		p.version = s.alembicOf(recorded)

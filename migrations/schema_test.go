@@ -37,27 +37,6 @@ func TestRevisionsMakeTheSchemaOfAlembic(t *testing.T) {
 	}
 }
 
-func TestShapesDescribeWhatTheFilesMake(t *testing.T) {
-	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
-		db := open()
-		for _, r := range Revisions(d) {
-			if _, err := Upgrade(context.Background(), db, options(d), "+1"); err != nil {
-				t.Fatal(err)
-			}
-			c, err := readCatalogue(context.Background(), db, d)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if found := c.differences(d, r.ID); len(found) > 0 {
-				t.Errorf("%s: %v", r.ID, found)
-			}
-			if id, _ := sets()[d].best(c); id != r.ID {
-				t.Errorf("the best match of %s is %s", r.ID, id)
-			}
-		}
-	})
-}
-
 func TestUpDownUpGivesTheSameSchema(t *testing.T) {
 	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
 		ctx, db := context.Background(), open()
