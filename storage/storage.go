@@ -57,6 +57,13 @@ type Reader interface {
 	EntriesAt(ctx context.Context, partition int, position int64) ([]ledger.Entry, error)
 	// Parked lists the parked events of a group by partition and position; subject "" means all; at most limit.
 	Parked(ctx context.Context, topic, group, subject string, limit int) ([]event.Parked, error)
+	// ParkedAt finds the parked event at a place in the log; event.ErrNotFound if none is parked there.
+	ParkedAt(ctx context.Context, topic, group string, partition int, position int64) (event.Parked, error)
+	// ParkedSubjects lists the subjects that have parked events by partition and subject, after the given one (the zero
+	// value for the first); at most limit. Each was there when its page was read.
+	ParkedSubjects(ctx context.Context, topic, group string, after event.ParkedSubject, limit int) ([]event.ParkedSubject, error)
+	// ParkedActions lists what operators did about parked events, the last first; subject "" means all; at most limit.
+	ParkedActions(ctx context.Context, topic, group, subject string, limit int) ([]event.ParkedAction, error)
 	// ParkedCount counts the parked events of a group and the subjects they block.
 	ParkedCount(ctx context.Context, topic, group string) (events, subjects int64, err error)
 	// OldestPending is when the oldest event after the group's cursors was recorded; zero if there is none.

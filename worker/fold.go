@@ -29,10 +29,8 @@ func (Ledger) Begin(ctx context.Context, b event.Batch, records []event.Record) 
 		p, err := event.DecodePayload(r.Type, r.Data)
 		if err != nil {
 			s.errs[r.Position] = err
-			s.commands[r.Position] = ledger.Command{Record: r}
-			continue
 		}
-		c := ledger.Command{Record: r, Payload: p}
+		c := ledger.Command{Record: r, Payload: p} // without a payload, its wallet is loaded all the same: it may be skipped
 		s.commands[r.Position] = c
 		commands = append(commands, c)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -62,6 +63,8 @@ type shownEvent struct {
 	Reason     string          `json:"reason,omitempty"`
 	Error      string          `json:"error,omitempty"` // of a parked event
 	Entries    []ledger.Entry  `json:"entries"`
+	// Actions are what operators did about the event while it was parked, the last first.
+	Actions []event.ParkedAction `json:"actions"`
 
 	subject, kind string
 }
@@ -70,7 +73,16 @@ type shownEvent struct {
 func explain(ctx context.Context, db storage.DB, r event.Record) (shownEvent, error) {
 	s := shownEvent{
 		Event: event.EncodeRedacted(r.Event), Topic: r.Topic, Partition: r.Partition, Position: r.Position,
-		RecordedAt: r.RecordedAt, Outcome: "pending", Entries: []ledger.Entry{}, subject: r.Subject, kind: r.Type,
+		RecordedAt: r.RecordedAt, Outcome: "pending", Entries: []ledger.Entry{}, Actions: []event.ParkedAction{}, subject: r.Subject, kind: r.Type,
+	}
+	actions, err := db.ParkedActions(ctx, r.Topic, ledgerGroup, r.Subject, mostParked)
+	if err != nil {
+		return s, err
+	}
+	for _, act := range actions {
+		if act.First <= r.Position && r.Position <= act.Last {
+			s.Actions = append(s.Actions, act)
+		}
 	}
 	entries, err := db.EntriesAt(ctx, r.Partition, r.Position)
 	if err != nil {
@@ -80,15 +92,14 @@ func explain(ctx context.Context, db storage.DB, r event.Record) (shownEvent, er
 		s.Entries, s.Outcome, s.Reason = entries, string(entries[0].Outcome), entries[0].Reason
 		return s, nil
 	}
-	parked, err := db.Parked(ctx, r.Topic, ledgerGroup, r.Subject, mostParked)
-	if err != nil {
+	parked, err := db.ParkedAt(ctx, r.Topic, ledgerGroup, r.Partition, r.Position)
+	switch {
+	case errors.Is(err, event.ErrNotFound):
+		return s, nil
+	case err != nil:
 		return s, err
 	}
-	for _, p := range parked {
-		if p.Partition == r.Partition && p.Position == r.Position {
-			s.Outcome, s.Error = "parked", p.Error
-		}
-	}
+	s.Outcome, s.Error = "parked", parked.Error
 	return s, nil
 }
 
@@ -109,6 +120,11 @@ func (a *app) printEvents(shown []shownEvent) error {
 		if err := a.printf("%s\nplace      partition %d, position %s, recorded %s\noutcome    %s", strings.TrimSpace(pretty.String()),
 			s.Partition, terminal.Count(s.Position), terminal.Moment(s.RecordedAt), s.ending()); err != nil {
 			return err
+		}
+		if len(s.Actions) > 0 {
+			if err := a.printActions(s.Actions); err != nil {
+				return err
+			}
 		}
 		if len(s.Entries) == 0 {
 			continue

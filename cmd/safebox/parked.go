@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/user"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +18,11 @@ import (
 	"github.com/safebox/safebox/worker/ledger"
 )
 
-// mostParked is the most parked events that a command reads.
+// mostParked is the most parked events, or actions on them, that a command lists.
 const mostParked = 100_000
+
+// subjectPage is how many subjects are asked for at once.
+const subjectPage = 1000
 
 func (a *app) parkedCommand() *cobra.Command {
 	parked := &cobra.Command{Use: "parked", Short: "See to events that could not be processed"}
@@ -25,12 +31,22 @@ func (a *app) parkedCommand() *cobra.Command {
 }
 
 func (a *app) parkedList() *cobra.Command {
-	return a.printing(&cobra.Command{
-		Use: "list", Short: "List the parked events, with what stopped them",
-		Args: none,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	var history bool
+	c := a.printing(&cobra.Command{
+		Use: "list [SUBJECT]", Short: "List the parked events, with what stopped them",
+		Long: "list shows the events that wait, those of one subject or all. With --history it shows what was done about parked\n" +
+			"events instead: who retried or skipped which, when and why, the last first. Nothing of that is ever deleted.",
+		Args: atMost("SUBJECT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.query(cmd.Context(), "parked", func(ctx context.Context, db storage.DB) error {
-				parked, err := db.Parked(ctx, event.Topic, ledgerGroup, "", mostParked)
+				subject := ""
+				if len(args) == 1 {
+					subject = walletOrSubject(ctx, db, args[0])
+				}
+				if history {
+					return a.listActions(ctx, db, subject)
+				}
+				parked, err := db.Parked(ctx, event.Topic, ledgerGroup, subject, mostParked)
 				if err != nil {
 					return err
 				}
@@ -38,6 +54,8 @@ func (a *app) parkedList() *cobra.Command {
 			})
 		},
 	})
+	c.Flags().BoolVar(&history, "history", false, "what operators did, instead of what waits")
+	return c
 }
 
 func (a *app) printParked(parked []event.Parked) error {
@@ -48,15 +66,76 @@ func (a *app) printParked(parked []event.Parked) error {
 	for _, p := range parked {
 		t.Row(p.Subject, p.ID, p.Type, terminal.Moment(p.ParkedAt), p.Attempts, p.Error)
 	}
+	if err := t.Flush(); err != nil || len(parked) < mostParked {
+		return err
+	}
+	return a.printf("and perhaps more than these %s", terminal.Count(len(parked)))
+}
+
+func (a *app) listActions(ctx context.Context, db storage.DB, subject string) error {
+	actions, err := db.ParkedActions(ctx, event.Topic, ledgerGroup, subject, mostParked)
+	if err != nil {
+		return err
+	}
+	return a.print(list(actions), func() error {
+		if len(actions) == 0 {
+			return a.printf("Nothing was ever retried or skipped.")
+		}
+		return a.printActions(actions)
+	})
+}
+
+func (a *app) printActions(actions []event.ParkedAction) error {
+	t := terminal.NewTable(a.out, "WHEN", "ACTION", "BY", "SUBJECT", ":EVENTS", "POSITIONS", "REASON", "FAILED WITH")
+	for _, act := range actions {
+		at := fmt.Sprint(act.First)
+		if act.Last != act.First {
+			at = fmt.Sprintf("%d to %d", act.First, act.Last)
+		}
+		t.Row(terminal.Moment(act.At), act.Action, act.Actor, act.Subject, act.Events, at, act.Reason, act.Error)
+	}
 	return t.Flush()
+}
+
+// operatorFlags give a command who does it and why. by is filled in when the command runs.
+func operatorFlags(c *cobra.Command, by *bus.Operator, why string) {
+	c.Flags().StringVar(&by.Actor, "by", "", "who does it (default the user of this session, as user@host)")
+	c.Flags().StringVar(&by.Reason, "reason", "", why)
+}
+
+// identify fills in who does it, and refuses a name or a reason that a table could not show.
+func identify(by *bus.Operator) error {
+	if by.Actor = strings.TrimSpace(by.Actor); by.Actor == "" {
+		by.Actor = sessionUser()
+	}
+	by.Reason = strings.TrimSpace(by.Reason)
+	for name, text := range map[string]string{"--by": by.Actor, "--reason": by.Reason} {
+		if len(text) > 1000 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
+			return &usageError{fmt.Errorf("%s takes one line of text of at most 1,000 bytes", name)}
+		}
+	}
+	return nil
+}
+
+// sessionUser is who runs this process, as user@host.
+func sessionUser() string {
+	name, host := fmt.Sprint("uid ", os.Getuid()), "localhost"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	if h, err := os.Hostname(); err == nil && h != "" {
+		host = h
+	}
+	return name + "@" + host
 }
 
 func (a *app) parkedRetry() *cobra.Command {
 	var all bool
+	var by bus.Operator
 	c := a.printing(&cobra.Command{
 		Use: "retry SUBJECT | --all", Short: "Process parked events again, in order",
 		Long: "retry processes the parked events of a subject again, until one fails. A wallet is named by its npub or its handle. It\n" +
-			"exits 65 when something is still parked.",
+			"exits 65 when something is still parked. Who did it is kept: `safebox parked list --history` shows it.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if all && len(args) == 0 {
 				return nil
@@ -67,84 +146,105 @@ func (a *app) parkedRetry() *cobra.Command {
 			return exactly("SUBJECT")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := identify(&by); err != nil {
+				return err
+			}
 			return a.query(cmd.Context(), "parked", func(ctx context.Context, db storage.DB) error {
-				subjects := args
 				if all {
-					var err error
-					if subjects, err = parkedSubjects(ctx, db); err != nil {
-						return err
-					}
+					return a.retryAll(ctx, db, by)
 				}
-				return a.resolve(ctx, db, subjects, worker.Retry)
+				return a.resolve(ctx, db, args[0], worker.Retry, by)
 			})
 		},
 	})
 	c.Flags().BoolVar(&all, "all", false, "every subject that has parked events")
+	operatorFlags(c, &by, "why, for those who read the history")
 	return c
 }
 
 func (a *app) parkedSkip() *cobra.Command {
-	return a.printing(&cobra.Command{
-		Use: "skip SUBJECT", Short: "Give up the first parked event of a subject, then process those behind it",
+	var by bus.Operator
+	c := a.printing(&cobra.Command{
+		Use: "skip SUBJECT --reason TEXT", Short: "Give up the first parked event of a subject, then process those behind it",
+		Long: "skip rejects the first parked event of a subject with the reason \"skipped\", for ever, and processes those behind it. Who\n" +
+			"gave it up and why is kept: `safebox parked list --history` and `safebox event show` tell.",
 		Args: exactly("SUBJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := identify(&by); err != nil {
+				return err
+			}
+			if by.Reason == "" {
+				return &usageError{errors.New("an event is given up for ever: say why with --reason TEXT")}
+			}
 			return a.query(cmd.Context(), "parked", func(ctx context.Context, db storage.DB) error {
-				return a.resolve(ctx, db, args, worker.Skip)
+				return a.resolve(ctx, db, args[0], worker.Skip, by)
 			})
 		},
 	})
+	operatorFlags(c, &by, "why the event is given up (required)")
+	return c
 }
 
-// parkedSubjects lists the subjects that have parked events, each once, in the order of the log.
-func parkedSubjects(ctx context.Context, db storage.DB) ([]string, error) {
-	parked, err := db.Parked(ctx, event.Topic, ledgerGroup, "", mostParked)
-	if err != nil {
-		return nil, err
+// resolution is worker.Retry or worker.Skip.
+type resolution func(context.Context, event.Log, string, bus.Operator) (bus.ParkedResult, error)
+
+// walletOrSubject is the npub of a wallet that goes by this handle, or else the key itself.
+func walletOrSubject(ctx context.Context, db storage.DB, key string) string {
+	if w, err := db.Wallet(ctx, key); err == nil {
+		return w.Npub
 	}
-	seen := map[string]bool{}
-	var subjects []string
-	for _, p := range parked {
-		if !seen[p.Subject] {
-			seen[p.Subject] = true
-			subjects = append(subjects, p.Subject)
-		}
-	}
-	return subjects, nil
+	return key
 }
 
-// resolveOne does it for one subject, which may go by the handle of a wallet.
-func resolveOne(ctx context.Context, db storage.DB, key string,
-	do func(context.Context, event.Log, string) (bus.ParkedResult, error),
-) (bus.ParkedResult, error) {
-	r, err := do(ctx, db, key)
+// resolve does it for one subject, which may go by the handle of a wallet.
+func (a *app) resolve(ctx context.Context, db storage.DB, key string, do resolution, by bus.Operator) error {
+	r, err := do(ctx, db, key, by)
 	if errors.Is(err, event.ErrNotFound) {
-		if w, walletErr := db.Wallet(ctx, key); walletErr == nil && w.Npub != key {
-			r, err = do(ctx, db, w.Npub)
+		if npub := walletOrSubject(ctx, db, key); npub != key {
+			r, err = do(ctx, db, npub, by)
 		}
 	}
 	switch {
 	case errors.Is(err, event.ErrNotFound):
-		return r, &failure{
+		return &failure{
 			Code: exitData, Err: fmt.Errorf("no event of %q is parked", key), Todo: "`safebox parked list` shows those that are",
 		}
 	case err != nil:
-		return r, fmt.Errorf("parked events of %q: %w", key, err)
+		return fmt.Errorf("parked events of %q: %w", key, err)
 	}
-	return r, nil
+	return a.printResolved([]bus.ParkedResult{r})
 }
 
-// resolve does something about the parked events of each subject.
-func (a *app) resolve(ctx context.Context, db storage.DB, subjects []string,
-	do func(context.Context, event.Log, string) (bus.ParkedResult, error),
-) error {
-	results, left := []bus.ParkedResult{}, 0
-	for _, subject := range subjects {
-		r, err := resolveOne(ctx, db, subject, do)
+// retryAll retries every subject that has parked events, a page of subjects at a time.
+func (a *app) retryAll(ctx context.Context, db storage.DB, by bus.Operator) error {
+	results := []bus.ParkedResult{}
+	var last event.ParkedSubject
+	for {
+		page, err := db.ParkedSubjects(ctx, event.Topic, ledgerGroup, last, subjectPage)
 		if err != nil {
 			return err
 		}
+		if len(page) == 0 {
+			return a.printResolved(results)
+		}
+		for _, s := range page {
+			r, err := worker.Retry(ctx, db, s.Subject, by)
+			if errors.Is(err, event.ErrNotFound) {
+				continue // somebody else was there first
+			}
+			if err != nil {
+				return fmt.Errorf("parked events of %q: %w", s.Subject, err)
+			}
+			results = append(results, r)
+		}
+		last = page[len(page)-1]
+	}
+}
+
+func (a *app) printResolved(results []bus.ParkedResult) error {
+	left := 0
+	for _, r := range results {
 		left += r.Waiting
-		results = append(results, r)
 	}
 	err := a.print(results, func() error {
 		if len(results) == 0 {

@@ -78,6 +78,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// atMost is cobra.MaximumNArgs with the names of the arguments in its message.
+func atMost(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > len(names) {
+			return fmt.Errorf("%q takes at most %s, and got %d arguments", cmd.CommandPath(), strings.Join(names, " "), len(args))
+		}
+		return nil
+	}
+}
+
 // none refuses arguments.
 func none(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {

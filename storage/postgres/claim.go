@@ -33,6 +33,7 @@ type Batch struct {
 	records   []event.Record
 	blocked   map[string]bool
 	parked    parkedColumns
+	actions   []event.ParkedAction
 	queued    pgx.Batch
 	names     []string // of the queued statements
 }
@@ -51,7 +52,7 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit i
 	}
 	b.queue(qBeginBatch)
 	b.queue(qClaim, topic, group, partition, limit)
-	b.queue(qBlockedSubjects, topic, group, partition)
+	b.queue(qBlockedSubjects, topic, group, partition, limit)
 	claimed := false
 	err = b.send(ctx, func(results pgx.BatchResults) error {
 		if _, err := results.Exec(); err != nil {
@@ -210,6 +211,9 @@ func (b *Batch) Park(r event.Record, cause string, attempts int) {
 	p.attempts = append(p.attempts, int32(min(attempts, 1<<30))) // bounded
 }
 
+// Note implements event.Batch.
+func (b *Batch) Note(a event.ParkedAction) { b.actions = append(b.actions, a) }
+
 // Commit implements event.Batch.
 func (b *Batch) Commit(ctx context.Context, upTo int64) error {
 	if b.subject != "" {
@@ -219,6 +223,9 @@ func (b *Batch) Commit(ctx context.Context, upTo int64) error {
 	}
 	if p := b.parked; len(p.positions) > 0 {
 		b.queue(qParkEvents, b.topic, b.group, b.partition, p.positions, p.subjects, p.errors, p.attempts)
+	}
+	for _, a := range b.actions {
+		b.queue(qNoteAction, b.topic, b.group, b.subject, a.Action, a.Actor, a.Reason, a.First, a.Last, a.Events, a.Error)
 	}
 	b.queue(qCommitBatch)
 	if err := b.sendAll(ctx); err != nil {

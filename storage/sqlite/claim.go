@@ -27,6 +27,7 @@ type Batch struct {
 	records   []event.Record
 	blocked   map[string]bool
 	parked    []parkedRow
+	actions   []event.ParkedAction
 }
 
 type parkedRow struct {
@@ -46,7 +47,11 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit i
 		b.Rollback()
 		return nil, err
 	}
-	rows, err := b.tx.query(ctx, qBlockedSubjects, topic, group, partition)
+	if len(b.records) == 0 {
+		return b, nil
+	}
+	last := b.records[len(b.records)-1].Position
+	rows, err := b.tx.query(ctx, qBlockedSubjects, topic, group, partition, b.cursor, last)
 	if err == nil {
 		var subject string
 		err = rows.each([]any{&subject}, func() error {
@@ -120,6 +125,9 @@ func (b *Batch) Park(r event.Record, cause string, attempts int) {
 	b.parked = append(b.parked, parkedRow{r.Position, r.Subject, cause, attempts})
 }
 
+// Note implements event.Batch.
+func (b *Batch) Note(a event.ParkedAction) { b.actions = append(b.actions, a) }
+
 // Commit implements event.Batch.
 func (b *Batch) Commit(ctx context.Context, upTo int64) error {
 	defer b.tx.rollback() // unless it is committed
@@ -135,6 +143,12 @@ func (b *Batch) Commit(ctx context.Context, upTo int64) error {
 	now := eventStamp(time.Now())
 	err = many(ctx, b.tx, qParkEvents, b.parked, func(p parkedRow) []any {
 		return []any{b.topic, b.group, b.partition, p.position, p.subject, p.cause, p.attempts, now}
+	})
+	if err != nil {
+		return err
+	}
+	err = many(ctx, b.tx, qNoteAction, b.actions, func(a event.ParkedAction) []any {
+		return []any{b.topic, b.group, b.subject, a.Action, a.Actor, a.Reason, a.First, a.Last, a.Events, a.Error, now}
 	})
 	if err != nil {
 		return err

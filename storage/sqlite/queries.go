@@ -18,6 +18,7 @@ var (
 	qMoveCursor      = queries.Get("move_cursor")
 	qUnparkEvents    = queries.Get("unpark_events")
 	qParkEvents      = queries.Get("park_events")
+	qNoteAction      = queries.Get("note_action")
 
 	qLoadWallets        = queries.Get("load_wallets")
 	qLoadAwaited        = queries.Get("load_awaited")
@@ -47,6 +48,9 @@ var (
 	qEntriesWithoutSeq = queries.Get("entries_without_seq")
 	qEntriesAt         = queries.Get("entries_at")
 	qParked            = queries.Get("parked")
+	qParkedAt          = queries.Get("parked_at")
+	qParkedSubjects    = queries.Get("parked_subjects")
+	qParkedActions     = queries.Get("parked_actions")
 	qParkedCount       = queries.Get("parked_count")
 	qOldestPending     = queries.Get("oldest_pending")
 	qBeat              = queries.Get("beat")

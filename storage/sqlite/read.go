@@ -57,6 +57,13 @@ func scanReplica(scan func(...any) error) (r storage.Replica, err error) {
 	return r, err
 }
 
+func scanAction(scan func(...any) error) (a event.ParkedAction, err error) {
+	var at moment
+	err = scan(&a.Topic, &a.Group, &a.Subject, &a.Number, &a.Action, &a.Actor, &a.Reason, &a.First, &a.Last, &a.Events, &a.Error, &at)
+	a.At = at.Time
+	return a, err
+}
+
 // Wallet implements storage.Reader.
 func (db *DB) Wallet(ctx context.Context, key string) (ledger.Wallet, error) {
 	found, err := collect(ctx, db, qWalletByKey, scanWallet, key)
@@ -104,6 +111,30 @@ func (db *DB) EntriesAt(ctx context.Context, partition int, position int64) ([]l
 // Parked implements storage.Reader.
 func (db *DB) Parked(ctx context.Context, topic, group, subject string, limit int) ([]event.Parked, error) {
 	return collect(ctx, db, qParked, scanParked, topic, group, subject, limit)
+}
+
+// ParkedAt implements storage.Reader.
+func (db *DB) ParkedAt(ctx context.Context, topic, group string, partition int, position int64) (event.Parked, error) {
+	found, err := collect(ctx, db, qParkedAt, scanParked, topic, group, partition, position)
+	if err != nil {
+		return event.Parked{}, err
+	}
+	if len(found) == 0 {
+		return event.Parked{}, event.ErrNotFound
+	}
+	return found[0], nil
+}
+
+// ParkedSubjects implements storage.Reader.
+func (db *DB) ParkedSubjects(ctx context.Context, topic, group string, after event.ParkedSubject, limit int) ([]event.ParkedSubject, error) {
+	return collect(ctx, db, qParkedSubjects, func(scan func(...any) error) (s event.ParkedSubject, err error) {
+		return s, scan(&s.Partition, &s.Subject, &s.Events)
+	}, topic, group, after.Partition, after.Subject, limit)
+}
+
+// ParkedActions implements storage.Reader.
+func (db *DB) ParkedActions(ctx context.Context, topic, group, subject string, limit int) ([]event.ParkedAction, error) {
+	return collect(ctx, db, qParkedActions, scanAction, topic, group, subject, limit)
 }
 
 // ParkedCount implements storage.Reader.

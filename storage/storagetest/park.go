@@ -1,11 +1,15 @@
 package storagetest
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/safebox/safebox/storage"
@@ -17,6 +21,8 @@ var parkTests = []conformanceTest{
 	{"gives back in order and takes out what is done", parkedComeBackInOrder},
 	{"keeps what fails again and counts the attempts", parkAgainCounts},
 	{"has nothing of a subject without parked events", parkedNotFound},
+	{"keeps what operators did, with the commit", parkKeepsActions},
+	{"lists the subjects page by page", parkListsSubjects},
 	{"lets a retry wait for the lane that has the partition", retryWaitsForTheLane},
 	{"keeps lanes out of a partition while a retry has it", retryExcludesLanes},
 }
@@ -59,7 +65,7 @@ func parked(t *testing.T, db storage.DB, subject string) []event.Parked {
 
 func wantParked(t *testing.T, db storage.DB, subject string, want ...event.Parked) {
 	t.Helper()
-	if diff := cmp.Diff(want, parked(t, db, subject), cmpopts.EquateEmpty()); diff != "" {
+	if diff := gocmp.Diff(want, parked(t, db, subject), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("parked events (-want +got):\n%s", diff)
 	}
 }
@@ -101,8 +107,20 @@ func parkBlocks(t *testing.T, f fixture) {
 	if events, subjects, err = f.db.ParkedCount(Context(t), topic, "another"); err != nil || events != 0 || subjects != 0 {
 		t.Errorf("ParkedCount of another group = %d, %d, %v", events, subjects, err)
 	}
-	if diff := cmp.Diff(map[string]bool{alice: true}, mustClaim(t, f.db, p, 10).Blocked()); diff != "" {
-		t.Errorf("blocked subjects (-want +got):\n%s", diff)
+	// Blocked names those of the batch alone, however many there are.
+	for _, c := range []struct {
+		more event.Event
+		want map[string]bool
+	}{
+		{credit("5", bob, 1), map[string]bool{}},
+		{credit("6", alice, 1), map[string]bool{alice: true}},
+	} {
+		mustAppend(t, f.db, c.more)
+		b := mustClaim(t, f.db, p, 10)
+		if diff := gocmp.Diff(c.want, b.Blocked()); diff != "" {
+			t.Errorf("blocked subjects (-want +got):\n%s", diff)
+		}
+		b.Rollback()
 	}
 }
 
@@ -215,4 +233,106 @@ func retryExcludesLanes(t *testing.T, f fixture) {
 	denied(t, f.another(t), p)
 	mustCommit(t, b, 1)
 	mustClaim(t, f.db, p, 10).Rollback()
+}
+
+func parkKeepsActions(t *testing.T, f fixture) {
+	pair := neighbours(2)
+	alice, bob := pair[0], pair[1]
+	p := event.Partition(alice)
+	mustAppend(t, f.db, credit("1", alice, 1), credit("2", bob, 1), credit("3", alice, 1))
+	join(t, f.db)
+	parkAll(t, f.db, p, "why")
+	act := func(subject, name, actor, reason, failure string, upTo int64, n int) event.ParkedAction {
+		b := claimParked(t, f.db, subject)
+		a := event.ParkedAction{
+			Action: name, Actor: actor, Reason: reason, First: b.Records()[0].Position, Last: b.Records()[n-1].Position, Events: n, Error: failure,
+		}
+		b.Note(a)
+		mustCommit(t, b, upTo)
+		a.Topic, a.Group, a.Subject = topic, group, subject
+		return a
+	}
+	never := claimParked(t, f.db, alice)
+	never.Note(event.ParkedAction{Action: event.ActionSkip, Actor: "nobody"})
+	never.Rollback()
+	failed := act(alice, event.ActionRetry, "alice@here", "", "it\nbroke", 0, 1)
+	skipped := act(alice, event.ActionSkip, "bob", "it is wrong", "", 1, 1)
+	retried := act(bob, event.ActionRetry, "alice@here", "mended", "", 2, 1)
+	failed.Number, skipped.Number, retried.Number = 1, 2, 1
+
+	for _, c := range []struct {
+		group, subject string
+		limit          int
+		want           []event.ParkedAction
+	}{
+		{group, "", 10, []event.ParkedAction{retried, skipped, failed}},
+		{group, alice, 10, []event.ParkedAction{skipped, failed}},
+		{group, "", 1, []event.ParkedAction{retried}},
+		{"another", "", 10, nil},
+	} {
+		got, err := f.another(t).ParkedActions(Context(t), topic, c.group, c.subject, c.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if age := time.Since(got[i].At); age < -time.Minute || age > time.Minute {
+				t.Errorf("done at %v", got[i].At)
+			}
+			got[i].At = time.Time{}
+		}
+		if diff := gocmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("actions about %q (-want +got):\n%s", c.subject, diff)
+		}
+	}
+}
+
+func parkListsSubjects(t *testing.T, f fixture) {
+	pair, others := neighbours(2), strangers(4)
+	var want []event.ParkedSubject
+	add := func(subject string, n int64) {
+		for i := range n {
+			mustAppend(t, f.db, credit(fmt.Sprint(subject, i), subject, 1))
+		}
+		want = append(want, event.ParkedSubject{Partition: event.Partition(subject), Subject: subject, Events: n})
+	}
+	add(pair[0], 2)
+	add(pair[1], 1)
+	for _, s := range others {
+		if !slices.Contains(pair, s) {
+			add(s, 1)
+		}
+	}
+	slices.SortFunc(want, func(a, b event.ParkedSubject) int {
+		return cmp.Or(a.Partition-b.Partition, strings.Compare(a.Subject, b.Subject))
+	})
+	join(t, f.db)
+	for _, s := range want {
+		if b := mustClaim(t, f.db, s.Partition, 100); len(b.Records()) > 0 {
+			b.Rollback()
+			parkAll(t, f.db, s.Partition, "why")
+		} else {
+			b.Rollback()
+		}
+	}
+	var got []event.ParkedSubject
+	for last := (event.ParkedSubject{}); ; {
+		page, err := f.db.ParkedSubjects(Context(t), topic, group, last, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		got, last = append(got, page...), page[len(page)-1]
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("subjects (-want +got):\n%s", diff)
+	}
+	p, err := f.db.ParkedAt(Context(t), topic, group, want[0].Partition, 1)
+	if err != nil || p.Position != 1 || p.Error != "why" {
+		t.Errorf("the parked event at position 1: %+v, %v", p, err)
+	}
+	if _, err := f.db.ParkedAt(Context(t), topic, group, want[0].Partition, 99); !errors.Is(err, event.ErrNotFound) {
+		t.Errorf("where none is parked: %v, want ErrNotFound", err)
+	}
 }

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -335,4 +337,45 @@ func TestAPanicBeforeOrAfterTheRecordsIsAnErrorOfTheBatch(t *testing.T) {
 			})
 		})
 	}
+}
+
+// journalOfLog is a log that a test reads when all is over.
+type journalOfLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *journalOfLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *journalOfLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// breakHere is a function whose name a stack shows.
+func breakHere(context.Context, event.Record) error { panic("broken") }
+
+// Invariant 3: a panic is parked like any error, and the log of a level that is always on has its stack.
+func TestAPanicIsParkedAndItsStackIsInTheLog(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db := storagetest.Ready(t, url)
+		var log journalOfLog
+		b := bus.New(db, bus.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		t.Cleanup(func() { b.Close() })
+		appendAll(t, b, messages("s"))
+		start(t.Context(), t, b, bus.SubscriberOptions{Handler: &journal{handle: breakHere}, MaxAttempts: 1})
+		drained(t, db, group)
+		parked, err := db.Parked(t.Context(), topic, group, "", 10)
+		if err != nil || len(parked) != 1 || parked[0].Error != "panic: broken" {
+			t.Fatalf("parked: %+v, %v", parked, err)
+		}
+		if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "stack=") || !strings.Contains(text, "breakHere") {
+			t.Errorf("the log has no stack:\n%s", text)
+		}
+	})
 }

@@ -227,12 +227,15 @@ func (r *run) recordFailed(ctx context.Context, rec event.Record, cause error) r
 	if t.park {
 		pause, next = 0, "an event failed for the last time; it is parked"
 	}
-	r.logger.Warn(next, "partition", rec.Partition, "position", rec.Position, "event", rec.ID, "type", rec.Type,
-		"attempt", t.attempts, "in", pause, "error", cause)
+	fields := []any{
+		"partition", rec.Partition, "position", rec.Position, "event", rec.ID, "type", rec.Type,
+		"attempt", t.attempts, "in", pause, "error", cause,
+	}
 	var p *PanicError
 	if errors.As(cause, &p) {
-		r.logger.Debug("where the handler panicked", "event", rec.ID, "stack", string(p.Stack))
+		fields = append(fields, "stack", string(p.Stack))
 	}
+	r.logger.Warn(next, fields...)
 	return report{seen: -1, pause: pause, limit: 1, trouble: t}
 }
 

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/safebox/safebox/worker/event"
 )
@@ -15,18 +16,30 @@ type ParkedResult struct {
 	Error    string         `json:"error,omitempty"` // what stopped the first of those
 }
 
+// Operator is who retries or skips, and why: it is kept with what was done, for ever.
+type Operator struct {
+	Actor  string // required
+	Reason string // required for a skip
+}
+
 // RetryParked processes the parked events of a subject, in order, until one fails again. event.ErrNotFound if it has none.
-func RetryParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler) (ParkedResult, error) {
-	return unpark(ctx, log, topic, group, subject, h, false)
+func RetryParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by Operator) (ParkedResult, error) {
+	return unpark(ctx, log, topic, group, subject, h, by, false)
 }
 
 // SkipParked ends the first parked event of a subject without processing it, then retries those behind it.
-func SkipParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler) (ParkedResult, error) {
-	return unpark(ctx, log, topic, group, subject, h, true)
+func SkipParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by Operator) (ParkedResult, error) {
+	return unpark(ctx, log, topic, group, subject, h, by, true)
 }
 
-func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, skipping bool) (ParkedResult, error) {
+func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by Operator, skipping bool) (ParkedResult, error) {
 	res := ParkedResult{Subject: subject, Outcomes: map[string]int{}}
+	switch {
+	case by.Actor == "":
+		return res, errors.New("to retry or to skip parked events takes somebody who does it: the operator has no name")
+	case skipping && by.Reason == "":
+		return res, errors.New("to skip a parked event takes a reason")
+	}
 	alone := skipping // the next event is processed in a transaction of its own; after a failure, each one is
 	for first := true; ; first = false {
 		b, err := log.ClaimParked(ctx, topic, group, subject)
@@ -41,7 +54,11 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 		if alone {
 			records = records[:1]
 		}
-		outcomes, err := unparkBatch(ctx, b, h, records, skipping && first)
+		act := by.action(event.ActionRetry, records)
+		if skipping && first {
+			act.Action = event.ActionSkip
+		}
+		outcomes, err := unparkBatch(ctx, b, h, records, act)
 		b.Rollback()
 		switch {
 		case err == nil:
@@ -55,19 +72,34 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 			alone = true
 		default: // the handler or the database refuses this event: it stays parked, with this error
 			res.Waiting, res.Error = waiting, err.Error()
-			return res, keepParked(ctx, log, topic, group, subject, position, err)
+			var p *PanicError
+			if errors.As(err, &p) {
+				slog.WarnContext(ctx, "a handler panicked; the event stays parked", "subject", subject, "event", records[0].ID,
+					"type", records[0].Type, "error", err, "stack", string(p.Stack))
+			}
+			act.Error = err.Error()
+			return res, keepParked(ctx, log, topic, group, subject, position, act)
 		}
 	}
 }
 
-// unparkBatch processes the first records of a batch of parked events and commits them: all, or none.
-func unparkBatch(ctx context.Context, b event.Batch, h Handler, records []event.Record, skipping bool) (outcomes []string, err error) {
+// action is what the operator does about records of one subject.
+func (o Operator) action(name string, records []event.Record) event.ParkedAction {
+	return event.ParkedAction{
+		Action: name, Actor: o.Actor, Reason: o.Reason, Events: len(records),
+		First: records[0].Position, Last: records[len(records)-1].Position,
+	}
+}
+
+// unparkBatch does to the first records of a batch of parked events what the action says, and commits them with it: all, or
+// none.
+func unparkBatch(ctx context.Context, b event.Batch, h Handler, records []event.Record, act event.ParkedAction) (outcomes []string, err error) {
 	session, err := begin(ctx, h, b, records)
 	if err != nil {
 		return nil, err
 	}
 	process := handle
-	if skipping {
+	if act.Action == event.ActionSkip {
 		process = skip
 	}
 	for _, rec := range records {
@@ -80,12 +112,13 @@ func unparkBatch(ctx context.Context, b event.Batch, h Handler, records []event.
 	if err := finish(ctx, session); err != nil {
 		return nil, err
 	}
+	b.Note(act)
 	return outcomes, b.Commit(ctx, records[len(records)-1].Position)
 }
 
-// keepParked writes the new error and the further attempt to the first parked event of a subject, unless someone else has
-// ended that one meanwhile.
-func keepParked(ctx context.Context, log event.Log, topic, group, subject string, position int64, cause error) error {
+// keepParked writes the new error and the further attempt to the first parked event of a subject, with the action that failed,
+// unless someone else has ended that event meanwhile.
+func keepParked(ctx context.Context, log event.Log, topic, group, subject string, position int64, failed event.ParkedAction) error {
 	b, err := log.ClaimParked(ctx, topic, group, subject)
 	if errors.Is(err, event.ErrNotFound) {
 		return nil
@@ -98,6 +131,7 @@ func keepParked(ctx context.Context, log event.Log, topic, group, subject string
 	if rec.Position != position {
 		return nil
 	}
-	b.Park(rec, cause.Error(), 1)
+	b.Park(rec, failed.Error, 1)
+	b.Note(failed)
 	return b.Commit(ctx, rec.Position-1)
 }

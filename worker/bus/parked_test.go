@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -14,6 +15,9 @@ import (
 	"github.com/safebox/safebox/worker/bus"
 	"github.com/safebox/safebox/worker/event"
 )
+
+// operator is who sees to parked events in these tests.
+var operator = bus.Operator{Actor: "alice@example.org", Reason: "mended"}
 
 // refusing is a handler that refuses some events.
 func refusing(ids ...string) *journal {
@@ -48,7 +52,7 @@ func became(outcomes ...string) func(event.Event) string {
 }
 
 func TestParkedEvents(t *testing.T) {
-	type call func(context.Context, event.Log, string, string, string, bus.Handler) (bus.ParkedResult, error)
+	type call func(context.Context, event.Log, string, string, string, bus.Handler, bus.Operator) (bus.ParkedResult, error)
 	for name, c := range map[string]struct {
 		call     call
 		handler  *journal
@@ -56,36 +60,42 @@ func TestParkedEvents(t *testing.T) {
 		waiting  int
 		stopped  string
 		became   []string
+		actions  []string
 	}{
 		"a retry that goes well processes all of the subject": {
 			bus.RetryParked, &journal{},
 			map[string]int{"applied": 4},
 			0, "",
 			[]string{"applied", "applied", "applied", "applied"},
+			[]string{"retry 1-4 of 4 "},
 		},
 		"a retry stops at the first that is refused again": {
 			bus.RetryParked, refusing("s/3"),
 			map[string]int{"applied": 2},
 			2, "refused",
 			[]string{"applied", "applied", "parked", "parked"},
+			[]string{"retry 3-3 of 1 refused", "retry 2-2 of 1 ", "retry 1-1 of 1 "},
 		},
 		"a retry that is refused at once changes nothing": {
 			bus.RetryParked, refusing("s/1"),
 			map[string]int{},
 			4, "refused",
 			[]string{"parked", "parked", "parked", "parked"},
+			[]string{"retry 1-1 of 1 refused"},
 		},
 		"a skip ends the first and retries the others": {
 			bus.SkipParked, refusing("s/1"),
 			map[string]int{"rejected": 1, "applied": 3},
 			0, "",
 			[]string{"rejected", "applied", "applied", "applied"},
+			[]string{"retry 2-4 of 3 ", "skip 1-1 of 1 "},
 		},
 		"a skip ends one only": {
 			bus.SkipParked, refusing("s/1", "s/2"),
 			map[string]int{"rejected": 1},
 			3, "refused",
 			[]string{"rejected", "parked", "parked", "parked"},
+			[]string{"retry 2-2 of 1 refused", "skip 1-1 of 1 "},
 		},
 		"a panic keeps it parked": {
 			bus.RetryParked, &journal{handle: func(context.Context, event.Record) error { panic("broken") }},
@@ -93,12 +103,13 @@ func TestParkedEvents(t *testing.T) {
 			4,
 			"panic: broken",
 			[]string{"parked", "parked", "parked", "parked"},
+			[]string{"retry 1-1 of 1 panic: broken"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dbtest.Each(t, func(t *testing.T, url string) {
 				db, _, events := withParked(t, url)
-				got, err := c.call(t.Context(), db, topic, group, "s", c.handler)
+				got, err := c.call(t.Context(), db, topic, group, "s", c.handler, operator)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -107,15 +118,47 @@ func TestParkedEvents(t *testing.T) {
 					t.Errorf("result (-want +got):\n%s", diff)
 				}
 				check(t, db, events, became(append(c.became, "applied")...))
+				if diff := cmp.Diff(c.actions, actionsOn(t, db)); diff != "" {
+					t.Errorf("what is kept of it, the last first (-want +got):\n%s", diff)
+				}
 			})
 		})
 	}
 }
 
+// actionsOn describes what operators did about the subject s, the last first.
+func actionsOn(t *testing.T, db storage.DB) (all []string) {
+	t.Helper()
+	actions, err := db.ParkedActions(t.Context(), topic, group, "s", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range actions {
+		if a.Actor != operator.Actor || a.Reason != operator.Reason {
+			t.Errorf("done by %q for %q", a.Actor, a.Reason)
+		}
+		all = append(all, fmt.Sprintf("%s %d-%d of %d %s", a.Action, a.First, a.Last, a.Events, a.Error))
+	}
+	return all
+}
+
+func TestNothingIsRetriedOrSkippedByNobody(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db, _, events := withParked(t, url)
+		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}, bus.Operator{Reason: "mended"}); err == nil {
+			t.Error("a retry without a name went through")
+		}
+		if _, err := bus.SkipParked(t.Context(), db, topic, group, "s", &journal{}, bus.Operator{Actor: "bob"}); err == nil {
+			t.Error("a skip without a reason went through")
+		}
+		check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))
+	})
+}
+
 func TestARefusalByTheDatabaseKeepsAnEventParkedWithTheNewError(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, events := withParked(t, url)
-		got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{poison: "s/2"})
+		got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{poison: "s/2"}, operator)
 		if err != nil || got.Outcomes["applied"] != 1 || got.Waiting != 3 {
 			t.Errorf("RetryParked = %+v, %v; want one applied and three waiting", got, err)
 		}
@@ -131,7 +174,7 @@ func TestARetryThatMayPassChangesNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, events := withParked(t, url)
 		j := &journal{handle: func(context.Context, event.Record) error { return passing{} }}
-		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", j); !errors.Is(err, passing{}) {
+		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", j, operator); !errors.Is(err, passing{}) {
 			t.Errorf("error = %v, want that of the handler", err)
 		}
 		check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))
@@ -146,7 +189,7 @@ func TestASubjectWithoutParkedEventsIsNotFound(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, _ := withParked(t, url)
 		for _, subject := range []string{"other", "nobody"} {
-			if _, err := bus.SkipParked(t.Context(), db, topic, group, subject, &journal{}); !errors.Is(err, event.ErrNotFound) {
+			if _, err := bus.SkipParked(t.Context(), db, topic, group, subject, &journal{}, operator); !errors.Is(err, event.ErrNotFound) {
 				t.Errorf("%s: error = %v, want ErrNotFound", subject, err)
 			}
 		}
@@ -164,7 +207,7 @@ func TestASubjectGoesOnWhenNothingOfItIsParkedAnyMore(t *testing.T) {
 		if n, _, err := db.ParkedCount(t.Context(), topic, group); err != nil || n != 5 {
 			t.Fatalf("%d parked, %v; want 5", n, err)
 		}
-		if got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}); err != nil || got.Outcomes["applied"] != 5 {
+		if got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}, operator); err != nil || got.Outcomes["applied"] != 5 {
 			t.Fatalf("RetryParked = %+v, %v; want 5 applied", got, err)
 		}
 		appendAll(t, b, more[1:])

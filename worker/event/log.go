@@ -82,10 +82,13 @@ type Batch interface {
 	Records() []Record
 	// Cursor is the group's position before this batch.
 	Cursor() int64
-	// Blocked are the subjects of this partition that have parked events: their later events must be parked as well.
+	// Blocked are those subjects of the batch's records that have parked events: their later events must be parked as well.
 	Blocked() map[string]bool
 	// Park sets a record aside with the error that stopped it. It is written by Commit.
 	Park(r Record, cause string, attempts int)
+	// Note adds what an operator did to the subject's actions; it is for batches of ClaimParked. It is written by Commit.
+	// Number and At are set by the database, Topic, Group and Subject are the batch's.
+	Note(a ParkedAction)
 	// Commit moves the cursor to upTo, the position of the last record that was processed or parked, and commits.
 	Commit(ctx context.Context, upTo int64) error
 	// Rollback gives the partition back with nothing done. After Commit it does nothing.
@@ -105,4 +108,33 @@ type Parked struct {
 	Error     string    `json:"error"`
 	Attempts  int       `json:"attempts"`
 	ParkedAt  time.Time `json:"parked_at"`
+}
+
+// ParkedSubject is a subject that has parked events.
+type ParkedSubject struct {
+	Partition int
+	Subject   string
+	Events    int64
+}
+
+// The actions of operators.
+const (
+	ActionRetry = "retry"
+	ActionSkip  = "skip"
+)
+
+// ParkedAction is what an operator did about parked events of a subject: in one transaction with what it did to them.
+type ParkedAction struct {
+	Topic   string    `json:"topic"`
+	Group   string    `json:"group"`
+	Subject string    `json:"subject"`
+	Number  int       `json:"number"` // 1, 2, 3 … of the subject
+	Action  string    `json:"action"` // retry or skip
+	Actor   string    `json:"actor"`
+	Reason  string    `json:"reason,omitempty"`
+	First   int64     `json:"first_position"` // of the parked events it was about, all of them the subject's
+	Last    int64     `json:"last_position"`
+	Events  int       `json:"events"`          // how many
+	Error   string    `json:"error,omitempty"` // what kept the event parked; empty when the events ended
+	At      time.Time `json:"at"`
 }

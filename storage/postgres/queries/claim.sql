@@ -30,8 +30,21 @@ FROM cursor c LEFT JOIN LATERAL (
 ORDER BY l.position
 
 -- name: blocked_subjects
--- After claim, as a statement of its own: it must see what the last holder of the partition parked.
-SELECT DISTINCT subject FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = $3
+-- After claim, as a statement of its own: it must see what the last holder of the partition parked. Where nothing is
+-- parked, the log is not read again; where much is, only the subjects of this batch are looked for.
+SELECT DISTINCT l.subject
+FROM (
+    SELECT subject FROM event_log
+    WHERE topic = $1 AND partition = $3 AND position > (
+        SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3
+    )
+    ORDER BY position LIMIT $4
+) l
+WHERE (SELECT true FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = $3 LIMIT 1)
+    AND (
+        SELECT true FROM parked_event
+        WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND subject = l.subject LIMIT 1
+    )
 
 -- name: lock_cursor
 SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 FOR UPDATE
@@ -59,3 +72,9 @@ SELECT $1, $2, $3, i.position, i.subject, i.error, i.attempts, now()
 FROM unnest($4::bigint[], $5::text[], $6::text[], $7::integer[]) AS i (position, subject, error, attempts)
 ON CONFLICT (topic, consumer_group, partition, position)
 DO UPDATE SET error = excluded.error, attempts = parked_event.attempts + excluded.attempts
+
+-- name: note_action
+-- The partition is locked: nobody else numbers an action of this subject meanwhile.
+INSERT INTO parked_action (topic, consumer_group, subject, number, action, actor, reason, first_position, last_position, events, error, at)
+SELECT $1, $2, $3, 1 + coalesce(max(number), 0), $4, $5, $6, $7, $8, $9, $10, clock_timestamp()
+FROM parked_action WHERE topic = $1 AND consumer_group = $2 AND subject = $3

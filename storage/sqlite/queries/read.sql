@@ -26,6 +26,21 @@ FROM parked_event p JOIN event_log l USING (topic, partition, position)
 WHERE p.topic = ?1 AND p.consumer_group = ?2 AND (?3 = '' OR p.subject = ?3)
 ORDER BY p.partition, p.position LIMIT ?4
 
+-- name: parked_at
+SELECT p.topic, p.consumer_group, p.partition, p.position, l.source, l.id, l.type, p.subject, p.error, p.attempts, p.parked_at
+FROM parked_event p JOIN event_log l USING (topic, partition, position)
+WHERE p.topic = ?1 AND p.consumer_group = ?2 AND p.partition = ?3 AND p.position = ?4
+
+-- name: parked_subjects
+SELECT partition, subject, count(*)
+FROM parked_event WHERE topic = ?1 AND consumer_group = ?2 AND (partition, subject) > (?3, ?4)
+GROUP BY partition, subject ORDER BY partition, subject LIMIT ?5
+
+-- name: parked_actions
+SELECT topic, consumer_group, subject, number, action, actor, reason, first_position, last_position, events, error, at
+FROM parked_action WHERE topic = ?1 AND consumer_group = ?2 AND (?3 = '' OR subject = ?3)
+ORDER BY at DESC, subject, number DESC LIMIT ?4
+
 -- name: parked_count
 SELECT count(*), count(DISTINCT subject) FROM parked_event WHERE topic = ?1 AND consumer_group = ?2
 
