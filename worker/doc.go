@@ -10,4 +10,7 @@
 //
 // Draining closes them in the reverse order: stop claiming and finish the batches in hand, finish the requests in hand,
 // take the heartbeat away. Readiness is refused from the first moment of the drain.
+//
+// A Supervisor, such as systemd, is told of all that, and gets signs of life while the replica moves. Waiting for the database
+// is moving: only what a restart would mend keeps the signs away (see vitals).
 package worker

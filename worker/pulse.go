@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type pulse struct {
 func (r *Replica) startPulse() *pulse {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pulse{replica: r, now: make(chan struct{}, 1), quit: make(chan struct{}), cancel: cancel}
+	r.vitals.cameRound()
 	p.done.Go(func() { p.run(ctx) })
 	return p
 }
@@ -80,8 +82,10 @@ func (p *pulse) beat(life context.Context) {
 	if err == nil && r.options.Observer != nil {
 		err = r.measure(ctx)
 	}
+	r.vitals.cameRound()
 	if err != nil && life.Err() == nil {
 		r.logger.Warn("no heartbeat was written", "error", err)
+		r.tellWork("no heartbeat was written, trying again: " + err.Error())
 	}
 }
 
@@ -101,5 +105,6 @@ func (r *Replica) measure(ctx context.Context) error {
 	r.options.Observer.Backlog(Group, backlog)
 	r.options.Observer.OldestPending(oldest)
 	r.options.Observer.Parked(events, wallets)
+	r.tellWork(fmt.Sprintf("processing events: %d waiting, %d parked", backlog, events))
 	return nil
 }

@@ -54,7 +54,9 @@ type Options struct {
 	// HTTP serves until its context ends and then finishes the requests in hand; nil: no HTTP. It is started first.
 	HTTP     func(ctx context.Context, ready func(context.Context) []api.Check, appender Appender) error
 	Observer Observer // nil: none
-	Logger   *slog.Logger
+	// Supervisor is what started the process and wants to know how it fares; nil: nobody does.
+	Supervisor Supervisor
+	Logger     *slog.Logger
 }
 
 // DrainError says that the drain took longer than it may: the batches in hand were rolled back, and nothing is lost.
@@ -68,8 +70,10 @@ func (e *DrainError) Error() string {
 type Replica struct {
 	options Options
 	logger  *slog.Logger
+	tell    Supervisor
 	phase   atomic.Int32
 	leader  atomic.Bool
+	vitals  vitals
 }
 
 type phase int32
@@ -96,7 +100,10 @@ func New(o Options) *Replica {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Replica{options: o, logger: o.Logger}
+	if o.Supervisor == nil {
+		o.Supervisor = unsupervised{}
+	}
+	return &Replica{options: o, logger: o.Logger, tell: o.Supervisor, vitals: vitals{stuckAfter: stuckAfter}}
 }
 
 // Run lives until ctx ends, which starts the drain, or until the log is processed with UntilIdle. It returns nil when all
@@ -107,6 +114,7 @@ func (r *Replica) Run(ctx context.Context) (err error) {
 
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	defer r.supervise()() //nolint:contextcheck // it gives signs of life through the drain, after ctx has ended
 	web := r.serve(ctx, b)
 	defer func() { err = errors.Join(err, web.stop()) }()
 	go func() { // a server that ends by itself ends the replica
@@ -164,10 +172,14 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	if err := router.Start(hard); err != nil {
 		return err
 	}
+	r.vitals.subscriber.Store(sub)
+	r.tell.Ready()
 	r.logger.Info("processing events", "instance", r.options.Instance, "lanes", r.options.Lanes, "batch", r.options.Batch)
 	err = r.waitForEnd(ctx, router)
 
 	r.setPhase(draining)
+	r.tell.Stopping()
+	r.tell.Status("draining: finishing the batches in hand")
 	pulse.beatNow()
 	r.logger.Info("draining: no new batches are claimed, those in hand are finished", "within", r.options.Drain)
 	drained := make(chan error, 1)

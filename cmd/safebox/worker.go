@@ -4,9 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/safebox/safebox/cmd/safebox/internal/sdnotify"
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/metrics"
 	"github.com/safebox/safebox/migrations"
@@ -50,6 +52,10 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		Version: version, Commit: commit(), Dialect: a.conf.Database.Dialect,
 		Statements: storage.Statements(a.conf.Database.Dialect), Groups: []string{ledgerGroup}, Guards: migrations.Guards(), Logger: a.log,
 	})
+	supervisor, err := sdnotify.New(a.getenv, os.Getpid(), a.log)
+	if err != nil {
+		a.log.Warn("the service manager cannot be told all of how this process fares", "error", err)
+	}
 	p, err := a.prepare(registry)
 	if err != nil {
 		return err
@@ -60,7 +66,7 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		registry.WatchPool(db.Pool)
 		return worker.New(worker.Options{
 			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
-			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(registry),
+			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(registry), Supervisor: supervisor,
 			Initialise: func(ctx context.Context) (initlock.Result, error) {
 				return a.initialise(ctx, db, p.lock, counted(p.work, registry.Guard))
 			},

@@ -26,6 +26,7 @@ type part struct {
 	notBefore  time.Time
 	limit      int // 0: the board's batch
 	trouble    trouble
+	handling   time.Time // since when a handler has been at its batch; zero: none is
 }
 
 // trouble is what a lane remembers of a partition that fails, until it goes well again.
@@ -166,6 +167,25 @@ func (b *board) give(p int, r report) {
 	if part.head > part.seen {
 		b.broadcast()
 	}
+}
+
+// handle says since when a handler has been at p's batch; zero: it is done with it.
+func (b *board) handle(p int, since time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.parts[p].handling = since
+}
+
+// handling is since when the handler has been at its batch that has been for longest; zero: none is at one.
+func (b *board) handling() (since time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.parts {
+		if at := b.parts[p].handling; !at.IsZero() && (since.IsZero() || at.Before(since)) {
+			since = at
+		}
+	}
+	return since
 }
 
 func (b *board) troubleOf(p int) trouble {

@@ -101,6 +101,7 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 		r.session = session
 	}
 	r.phase("load")
+	r.board.handle(r.partition, time.Now())
 	r.outcomes = map[[2]string]int{}
 	done := 0 // records delivered and acknowledged, or parked
 	handled := 0
@@ -121,6 +122,7 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 		done++
 		handled++
 	}
+	r.board.handle(r.partition, time.Time{})
 	r.phase("fold")
 	var p *PanicError
 	switch {

@@ -32,6 +32,7 @@ type Subscriber struct {
 	logger  *slog.Logger
 
 	mu      sync.Mutex
+	boards  []*board // of its topics
 	closing chan struct{}
 	closed  bool
 	running sync.WaitGroup
@@ -74,6 +75,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	sub := &subscription{
 		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch), hurry: make(chan struct{}),
 	}
+	s.boards = append(s.boards, sub.board)
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
@@ -92,6 +94,20 @@ func (s *Subscriber) Close() error {
 	s.mu.Unlock()
 	s.running.Wait()
 	return nil
+}
+
+// Handling is how long the handler has been at its batch that has been for longest, without what the database takes to load
+// and to store; 0 when none is at one. It takes the locks that the lanes take, so that it does not return where they cannot
+// go on.
+func (s *Subscriber) Handling() (longest time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.boards {
+		if since := b.handling(); !since.IsZero() {
+			longest = max(longest, time.Since(since))
+		}
+	}
+	return longest
 }
 
 // subscription is one topic's scout and lanes.

@@ -1,0 +1,33 @@
+package bus_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/storage/storagetest"
+	"github.com/safebox/safebox/worker/bus"
+	"github.com/safebox/safebox/worker/event"
+)
+
+func TestItIsKnownHowLongAHandlerHasBeenAtItsBatch(t *testing.T) {
+	db := storagetest.Ready(t, dbtest.SQLite(t))
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	j := &journal{handle: func(context.Context, event.Record) error {
+		close(reached)
+		<-goOn
+		return nil
+	}}
+	b := newBus(t, db)
+	s, _ := start(t.Context(), t, b, bus.SubscriberOptions{Handler: j, Lanes: 2})
+	if d := s.Handling(); d != 0 {
+		t.Errorf("%v without any work", d)
+	}
+	appendAll(t, b, messages("alice"))
+	received(t, "the handler's work", reached)
+	eventually(t, "the time at work", func() bool { return s.Handling() > 20*time.Millisecond })
+	close(goOn)
+	drained(t, db, group)
+	eventually(t, "the end of the work", func() bool { return s.Handling() == 0 })
+}

@@ -1,0 +1,9 @@
+package worker
+
+import "time"
+
+// Stuck says what of a replica does not move although it should.
+func (r *Replica) Stuck() string { return r.vitals.stuck() }
+
+// StuckAfter sets how long a replica may take for what does not wait for the database. It is called before Run.
+func StuckAfter(r *Replica, d time.Duration) { r.vitals.stuckAfter = d }
