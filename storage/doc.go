@@ -13,6 +13,8 @@
 //     metrics, logs and errors.
 //  4. A failed statement is an *Error with one of the Classes, and shows no parameter. What to do about an error is told
 //     by its class or its type, never by its text.
-//  5. An error about the configuration wraps ErrConfig and says what to change; one about a database that is not there
+//  5. A backup has its name only when it is whole and on disk; it replaces nothing, and is for its owner only. Taking one
+//     writes nothing to the database. No argument of another program holds a secret.
+//  6. An error about the configuration wraps ErrConfig and says what to change; one about a database that is not there
 //     wraps ErrUnreachable and says where it was looked for.
 package storage

@@ -38,6 +38,13 @@ type DB interface {
 	Initialise(ctx context.Context, o initlock.Options, work func(context.Context, *sql.DB) error) (initlock.Result, error)
 	// Inspect gives a connection for reading the catalogue without the lock: what reads it must write nothing.
 	Inspect(ctx context.Context, read func(context.Context, *sql.DB) error) error
+	// CheckBackup refuses what Backup would refuse before it writes anything: a file that is there already, a folder that
+	// cannot be written, a missing or too old pg_dump. The error is then ErrConfig.
+	CheckBackup(ctx context.Context, path string) error
+	// Backup writes the whole database as it is at one moment to a new file, for its owner only, while others go on
+	// writing: on PostgreSQL in pg_dump's custom format, on SQLite as a database. The file has its name only when it is
+	// whole and on disk. Errors beside those of CheckBackup are a *BackupError.
+	Backup(ctx context.Context, path string) (BackupInfo, error)
 	// Close gives everything back. Batches that are still open are rolled back.
 	Close() error
 }

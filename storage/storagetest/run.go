@@ -8,8 +8,9 @@ import (
 
 // A fixture is a database of a test's own, ready for work.
 type fixture struct {
-	url string
-	db  storage.DB
+	url   string
+	db    storage.DB
+	empty func(testing.TB) string // another database of the test's own
 }
 
 // another is a second handle on the database, as another process has it.
@@ -37,6 +38,7 @@ func Run(t *testing.T, url func(testing.TB) string) {
 		{"read", readTests},
 		{"membership", membershipTests},
 		{"version", versionTests},
+		{"backup", backupTests},
 		{"audit", auditTests},
 		{"contention", contentionTests},
 	} {
@@ -45,7 +47,7 @@ func Run(t *testing.T, url func(testing.TB) string) {
 				t.Run(c.name, func(t *testing.T) {
 					t.Parallel()
 					u := url(t)
-					c.test(t, fixture{url: u, db: Ready(t, u)})
+					c.test(t, fixture{url: u, db: Ready(t, u), empty: url})
 				})
 			}
 		})
