@@ -7,62 +7,44 @@ import (
 	"fmt"
 	"time"
 
-	migrate "github.com/rubenv/sql-migrate"
-
 	"github.com/safebox/safebox/storage"
 )
 
 const (
-	createChecksums = `CREATE TABLE IF NOT EXISTS safebox_migration_checksum (
-		id text NOT NULL PRIMARY KEY, sha256 text NOT NULL, applied_at text NOT NULL)`
-	createVersion = `CREATE TABLE IF NOT EXISTS alembic_version (
-		version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))`
 	shortLockTimeout   = "SET LOCAL lock_timeout = '2s'"
 	noStatementTimeout = "SET LOCAL statement_timeout = 0"
 )
 
-// keepBooks makes the bookkeeping tables and writes what the plan found missing in them, in one transaction.
-func (j *job) keepBooks(ctx context.Context, p plan) error {
-	// sql-migrate makes its own table, so that it is what its own tool expects.
-	err := j.patiently(ctx, "create "+recordsTable, func(context.Context) error {
-		_, err := migrate.MigrationSet{}.GetMigrationRecords(j.db, engine(j.Dialect))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("create %s: %w", recordsTable, err)
+// createBooks are the statements that make the bookkeeping tables. gorp_migrations is as sql-migrate makes it, so that it
+// is what its own tool expects.
+func createBooks(d storage.Dialect) []string {
+	records := `CREATE TABLE IF NOT EXISTS gorp_migrations (id text NOT NULL PRIMARY KEY, applied_at timestamp with time zone)`
+	if d == storage.SQLite {
+		records = `CREATE TABLE IF NOT EXISTS gorp_migrations (id varchar(255) NOT NULL PRIMARY KEY, applied_at datetime)`
 	}
-	err = j.patiently(ctx, "keep the books", func(ctx context.Context) error { return j.writeBooks(ctx, p) })
+	return []string{
+		records,
+		`CREATE TABLE IF NOT EXISTS safebox_migration_checksum (id text NOT NULL PRIMARY KEY, sha256 text NOT NULL, applied_at text NOT NULL)`,
+		`CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))`,
+	}
+}
+
+// keepBooks makes the bookkeeping tables and writes into them, in one transaction.
+func (j *job) keepBooks(ctx context.Context, books []string) error {
+	err := j.patiently(ctx, "keep the books", func(ctx context.Context) error {
+		return j.transact(ctx, func(tx *sql.Tx) error {
+			for _, statement := range append(createBooks(j.Dialect), books...) {
+				if _, err := tx.ExecContext(ctx, statement); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
 	if err != nil {
 		return fmt.Errorf("record the applied revisions: %w", err)
 	}
 	return nil
-}
-
-func (j *job) writeBooks(ctx context.Context, p plan) error {
-	return j.transact(ctx, func(tx *sql.Tx) error {
-		for _, create := range []string{createChecksums, createVersion} {
-			if _, err := tx.ExecContext(ctx, create); err != nil {
-				return err
-			}
-		}
-		now := time.Now()
-		var books []string
-		for _, r := range p.record {
-			books = append(books, record(r, now))
-		}
-		for _, r := range p.trust {
-			books = append(books, rememberChecksum(r, now))
-		}
-		if p.version != "" {
-			books = append(books, setVersion(p.version)...)
-		}
-		for _, statement := range books {
-			if _, err := tx.ExecContext(ctx, statement); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // transact runs f in a transaction; on PostgreSQL with the short lock timeout.

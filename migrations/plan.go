@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	migrate "github.com/rubenv/sql-migrate"
 
@@ -90,11 +92,11 @@ func readStrings(ctx context.Context, db *sql.DB, query string) ([]string, error
 
 // plan is what to do with a database. Places are indexes into the set's revisions; -1 stands before the first.
 type plan struct {
-	applied int        // newest revision that the database has, adopted ones included
-	adopted string     // the revision at which the database is adopted; "" when it is not
-	record  []Revision // to be recorded as applied: sql-migrate knows nothing of them yet
-	trust   []Revision // applied ones without a checksum: it is recorded
-	version string     // what alembic_version must say before the first migration; "" when it says so already
+	applied   int          // newest revision that the database has, adopted ones included
+	adopted   string       // the revision at which the database is adopted; "" when it is not
+	forgotten []string     // revisions that the records name and Alembic took back
+	harmless  []Difference // of the catalogue from the adopted revision
+	drift     []Difference // of the catalogue from the recorded revision, which are not for this plan to judge
 }
 
 // plan decides. It refuses every database whose state it cannot explain.
@@ -107,39 +109,93 @@ func (s *set) plan(f facts) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	p := plan{applied: recorded}
-	expected := s.index(s.alembicOf(recorded))
-	switch {
+	switch expected := s.index(s.alembicOf(recorded)); {
 	case recorded < 0 && stated < 0:
 		if place, differences := s.best(f.catalogue); place >= 0 {
 			return plan{}, &UnstampedError{s.revisions[place].ID, differences}
 		}
+		return plan{applied: -1}, nil
 	case stated > expected:
 		// Alembic went further than sql-migrate's records, or made the database: adopt what it made.
-		if found := s.compare(f.catalogue, stated); !adoptable(found) {
-			return plan{}, &MismatchError{s.revisions[stated].ID, alembicTable, found}
+		found := s.compare(f.catalogue, stated)
+		if !adoptable(found) {
+			return plan{}, s.mismatch(f, stated, alembicTable, found)
 		}
-		p.applied, p.adopted = stated, s.revisions[stated].ID
-		p.record = s.revisions[recorded+1 : stated+1]
+		return plan{applied: stated, adopted: s.id(stated), harmless: found}, nil
 	case stated < expected:
-		// alembic_version lags behind the records: they are the truth if the tables agree with them.
-		if found := s.compare(f.catalogue, recorded); !adoptable(found) {
-			return plan{}, &MismatchError{s.revisions[recorded].ID, recordsTable, found}
-		}
-		p.version = s.alembicOf(recorded)
+		return s.behind(f, recorded, stated)
+	default:
+		return s.inStep(f, recorded)
 	}
-	for _, r := range s.revisions[:p.applied+1] {
-		if _, ok := f.checksums[r.File]; !ok {
-			p.trust = append(p.trust, r)
-		}
-	}
-	return p, nil
 }
 
-// recorded is the place of the newest revision in sql-migrate's records, which must be an unbroken, unchanged prefix
-// of the revisions.
-func (s *set) recorded(f facts) (int, error) {
-	has := map[int]bool{}
+// inStep plans for a database whose records and alembic_version agree. Its catalogue is no longer judged as that of a
+// database to adopt, but a table or a column that is gone is: nothing works without it.
+func (s *set) inStep(f facts, recorded int) (plan, error) {
+	found := s.compare(f.catalogue, recorded)
+	for _, d := range found {
+		if d.Found == nothing && d.rank <= rankColumn {
+			return plan{}, s.mismatch(f, recorded, recordsTable, found)
+		}
+	}
+	return plan{applied: recorded, drift: found}, nil
+}
+
+// behind plans for a database whose alembic_version names an older revision than its records. Either the row lags, and
+// the tables are those of the records; or Alembic took revisions back, and the tables are those that it names.
+func (s *set) behind(f facts, recorded, stated int) (plan, error) {
+	kept := s.compare(f.catalogue, recorded)
+	if adoptable(kept) {
+		return plan{applied: recorded, harmless: kept}, nil
+	}
+	_, hasVersion := f.catalogue[alembicTable]
+	if back := s.compare(f.catalogue, stated); hasVersion && adoptable(back) {
+		p := plan{applied: stated, adopted: s.id(stated), harmless: back, forgotten: ids(s.revisions[stated+1 : recorded+1])}
+		return p, nil
+	}
+	if last := s.index(LatestAlembic); !hasVersion || recorded <= last {
+		return plan{}, s.mismatch(f, recorded, recordsTable, kept)
+	}
+	return plan{}, &BesideError{s.id(stated), s.id(recorded), kept}
+}
+
+// mismatch says that the catalogue is not that of the revision at a place, and names the one that fits better.
+func (s *set) mismatch(f facts, place int, source string, found []Difference) error {
+	e := &MismatchError{Revision: s.id(place), Source: source, Differences: found}
+	if better, differences := s.best(f.catalogue); better >= 0 && better != place && adoptable(differences) {
+		e.Best = s.id(better)
+	}
+	return e
+}
+
+// settle gives the statements that make the books say that exactly the revisions up to a place are applied: what they say
+// already stays as it is.
+func (s *set) settle(f facts, place int, at time.Time) []string {
+	var all []string
+	for i, r := range s.revisions {
+		recorded := slices.Contains(f.records, r.File)
+		sum, summed := f.checksums[r.File]
+		switch {
+		case i <= place && !recorded:
+			all = append(all, record(r, at))
+		case i > place && recorded:
+			all = append(all, forget(r))
+		}
+		switch {
+		case i <= place && sum != r.SHA256:
+			all = append(all, rememberChecksum(r, at))
+		case i > place && summed:
+			all = append(all, forgetChecksum(r))
+		}
+	}
+	if version := s.alembicOf(place); version != strings.Join(f.versions, " ") {
+		all = append(all, setVersion(version)...)
+	}
+	return all
+}
+
+// known is the place of the newest revision in sql-migrate's records, all of which this build must know.
+func (s *set) known(f facts) (int, error) {
 	newest := -1
 	for _, file := range f.records {
 		place := s.file(file)
@@ -149,21 +205,31 @@ func (s *set) recorded(f facts) (int, error) {
 				Do:      "A newer build applied it: run that build or a newer one.",
 			}
 		}
-		has[place] = true
 		newest = max(newest, place)
 	}
-	for place, r := range s.revisions[:newest+1] {
-		if !has[place] {
+	return newest, nil
+}
+
+// recorded is the place of the newest revision in sql-migrate's records, which must be an unbroken, unchanged prefix
+// of the revisions.
+func (s *set) recorded(f facts) (int, error) {
+	newest, err := s.known(f)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range s.revisions[:newest+1] {
+		if !slices.Contains(f.records, r.File) {
 			return 0, &PlanError{
 				Problem: fmt.Sprintf("%s has a hole: %s is applied, but %s before it is not", recordsTable, s.revisions[newest].File, r.File),
-				Do:      "Restore the database from a backup, or put the missing record back if its tables are really there.",
+				Do: fmt.Sprintf("If the tables are those of %[1]s, `safebox migrate stamp %[1]s` finds that out and mends the records; else restore a backup.",
+					s.revisions[newest].ID),
 			}
 		}
 		if sum, ok := f.checksums[r.File]; ok && sum != r.SHA256 {
 			return 0, &PlanError{
 				Problem: fmt.Sprintf("the migration %s has changed since it was applied: its sha256 was %.12s… and is %.12s…", r.File, sum, r.SHA256),
-				Do: fmt.Sprintf("Run a build that has the file as it was applied; if both make the same tables, delete its row from %s and start again.",
-					checksumTable),
+				Do: fmt.Sprintf("Run a build that has the file as it was applied; if both make the same tables, `safebox migrate stamp %s` finds that out "+
+					"and takes the file as it is now.", s.revisions[newest].ID),
 			}
 		}
 	}
@@ -179,7 +245,8 @@ func (s *set) stated(f facts) (int, error) {
 	default:
 		return 0, &PlanError{
 			Problem: fmt.Sprintf("alembic_version has %d rows (%s) where one is expected", len(f.versions), strings.Join(f.versions, ", ")),
-			Do:      "Leave the one row of the revision that the tables are at: `alembic heads` and `alembic merge` tell about branches.",
+			Do: "Run `safebox migrate stamp --purge REVISION` with the revision that the tables are at: it looks whether they are, forgets these rows " +
+				"and writes the right one.",
 		}
 	}
 	place := s.index(f.versions[0])
@@ -187,7 +254,8 @@ func (s *set) stated(f facts) (int, error) {
 		return 0, &PlanError{
 			Problem: fmt.Sprintf("alembic_version names %q, which is none of the revisions that Alembic and this build share (%s)",
 				f.versions[0], strings.Join(ids(s.revisions[:s.index(LatestAlembic)+1]), ", ")),
-			Do: "Run a build that knows the revision, or downgrade with Alembic to one of these.",
+			Do: "Run a build that knows the revision, or downgrade with Alembic to one of these. If the row is wrong, " +
+				"`safebox migrate stamp --purge REVISION` forgets it, once the tables are found to be those of the revision that you name.",
 		}
 	}
 	return place, nil

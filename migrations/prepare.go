@@ -9,7 +9,7 @@ import (
 	"github.com/safebox/safebox/storage"
 )
 
-// Options of Prepare and Upgrade. Everything but the dialect may be left out.
+// Options of the commands that write. Everything but the dialect may be left out.
 type Options struct {
 	Dialect   storage.Dialect
 	Seed      Seed         // zero: the built-in one
@@ -17,21 +17,29 @@ type Options struct {
 	Logger    *slog.Logger // nil: slog.Default
 	// Progress is told what happens now, between statements and outside transactions: it may use the connection.
 	Progress func(activity string)
+
+	Yes    bool // Downgrade may lose data
+	Repair bool // Stamp makes what is missing
+	Purge  bool // Stamp does not ask what alembic_version says
 }
 
-// Report is what a run did.
+// Report is what a run did. Lists are never nil.
 type Report struct {
-	From    string        `json:"from"`    // the revision found, "" for an empty database
-	To      string        `json:"to"`      // the revision now
-	Head    bool          `json:"head"`    // To is the newest revision
-	Adopted string        `json:"adopted"` // the revision at which a database of Alembic's was adopted; "" for none
-	Applied []string      `json:"applied"` // revisions applied, in order
-	Indexes []string      `json:"indexes"` // unique indexes built for guards
-	Seeded  int           `json:"seeded"`  // currencies added
-	Took    time.Duration `json:"-"`       // programs are told seconds, by who prints
+	From     string        `json:"from"`     // the revision found, "" for an empty database
+	To       string        `json:"to"`       // the revision now
+	Head     bool          `json:"head"`     // To is the newest revision
+	Adopted  string        `json:"adopted"`  // the revision at which a database was adopted that Alembic had moved; "" for none
+	Harmless []Difference  `json:"harmless"` // of the catalogue from the revision that was adopted or stamped
+	Applied  []string      `json:"applied"`  // revisions applied, in order
+	Reverted []string      `json:"reverted"` // revisions taken back, in order
+	Repaired []string      `json:"repaired"` // statements that made what was missing
+	Lost     []Loss        `json:"lost"`     // what a downgrade took away
+	Indexes  []string      `json:"indexes"`  // unique indexes built for guards
+	Seeded   int           `json:"seeded"`   // currencies added
+	Took     time.Duration `json:"-"`        // programs are told seconds, by who prints
 }
 
-// job is one run of Prepare or Upgrade.
+// job is one run of a command that writes.
 type job struct {
 	Options
 	db  *sql.DB
@@ -72,30 +80,43 @@ func Upgrade(ctx context.Context, db *sql.DB, o Options, target string) (Report,
 	if err != nil {
 		return Report{}, err
 	}
-	j.progress("inspecting the database")
-	f, err := inspect(ctx, db, o.Dialect)
+	f, p, to, err := j.aim(ctx, CommandUpgrade, target)
 	if err != nil {
 		return Report{}, err
 	}
-	p, err := j.set.plan(f)
-	if err != nil {
-		return Report{}, err
-	}
-	to, err := j.set.target(CommandUpgrade, target, p.applied)
-	if err != nil {
-		return Report{}, err
-	}
-	r := Report{From: j.id(p.applied), To: j.id(p.applied), Applied: []string{}, Indexes: []string{}}
+	r := j.report(p)
 	if err := j.foresee(ctx, f, to); err != nil {
 		return r, err
 	}
-	if err := j.carryOut(ctx, p, to, &r); err != nil {
+	if err := j.carryOut(ctx, f, p, to, &r); err != nil {
 		return r, err
 	}
 	r.Took = time.Since(started)
 	j.Logger.InfoContext(ctx, "database prepared", "from", r.From, "to", r.To, "adopted", r.Adopted, "applied", r.Applied,
 		"indexes", r.Indexes, "seeded", r.Seeded, "took", r.Took.Round(time.Millisecond))
 	return r, nil
+}
+
+// aim reads the facts, plans, and finds the place that a command goes to.
+func (j *job) aim(ctx context.Context, c Command, target string) (f facts, p plan, to int, err error) {
+	j.progress("inspecting the database")
+	if f, err = inspect(ctx, j.db, j.Dialect); err != nil {
+		return f, p, 0, err
+	}
+	if p, err = j.set.plan(f); err != nil {
+		return f, p, 0, err
+	}
+	to, err = j.set.target(c, target, p.applied)
+	return f, p, to, err
+}
+
+// report is one that tells of the plan and of no work yet.
+func (j *job) report(p plan) Report {
+	at := j.id(p.applied)
+	return Report{
+		From: at, To: at, Harmless: append([]Difference{}, p.harmless...), Applied: []string{}, Reverted: []string{},
+		Repaired: []string{}, Lost: []Loss{}, Indexes: []string{},
+	}
 }
 
 // foresee refuses what can be known to fail before anything is written.
@@ -110,16 +131,34 @@ func (j *job) foresee(ctx context.Context, f facts, to int) error {
 	return j.foreseeSupported(ctx, f.catalogue)
 }
 
-// carryOut does the work, and keeps the report true at every step.
-func (j *job) carryOut(ctx context.Context, p plan, to int, r *Report) error {
+// adopt writes down where the database is, as far as the books do not say so yet.
+func (j *job) adopt(ctx context.Context, f facts, p plan, r *Report) error {
 	if p.adopted != "" {
 		j.progress("adopting the database at " + p.adopted)
 	}
-	if err := j.keepBooks(ctx, p); err != nil {
+	if err := j.keepBooks(ctx, j.set.settle(f, p.applied, time.Now())); err != nil {
 		return err
 	}
-	if r.Adopted = p.adopted; p.adopted != "" {
-		j.Logger.InfoContext(ctx, "adopted the database that Alembic made", "revision", p.adopted)
+	if !adoptable(p.drift) {
+		j.Logger.WarnContext(ctx, "the tables are no longer those of the revision: `safebox migrate check` lists what differs",
+			"revision", j.id(p.applied), "differences", len(p.drift))
+	}
+	if r.Adopted = p.adopted; p.adopted == "" && len(p.forgotten) == 0 {
+		return nil
+	}
+	harmless := []string{}
+	for _, d := range p.harmless {
+		harmless = append(harmless, d.String())
+	}
+	j.Logger.InfoContext(ctx, "adopted the database as Alembic left it", "revision", p.adopted, "harmless_differences", harmless,
+		"taken_back", append([]string{}, p.forgotten...))
+	return nil
+}
+
+// carryOut does the work, and keeps the report true at every step.
+func (j *job) carryOut(ctx context.Context, f facts, p plan, to int, r *Report) error {
+	if err := j.adopt(ctx, f, p, r); err != nil {
+		return err
 	}
 	var err error
 	r.Applied, err = j.apply(ctx, p.applied, to)

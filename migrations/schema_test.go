@@ -44,16 +44,17 @@ func TestUpDownUpGivesTheSameSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		full := describe(t, db, d)
-		j, err := newJob(db, options(d))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for place := len(j.set.revisions) - 1; place >= 0; place-- {
-			reverted, err := j.revert(ctx, place, place-1)
-			if err != nil || !slices.Equal(reverted, []string{j.id(place)}) {
-				t.Fatalf("taken back %q, want %q: %v", reverted, j.id(place), err)
+		o, revisions := options(d), Revisions(d)
+		o.Yes = true
+		for place := len(revisions) - 1; place >= 0; place-- {
+			r := ""
+			if place > 0 {
+				r = revisions[place-1].ID
 			}
-			r := j.id(place - 1)
+			down, err := Downgrade(ctx, db, o, "-1")
+			if err != nil || down.From != revisions[place].ID || down.To != r || !slices.Equal(down.Reverted, []string{revisions[place].ID}) || down.Head {
+				t.Fatalf("one step down to %q: %+v, %v", r, down, err)
+			}
 			state, err := Current(ctx, db, d)
 			if err != nil {
 				t.Fatal(err)

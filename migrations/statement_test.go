@@ -47,7 +47,7 @@ func TestStatementsDoAllThatARunDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := j.keepBooks(ctx, plan{applied: -1}); err != nil {
+		if err := j.keepBooks(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 		last := len(j.set.revisions) - 1
