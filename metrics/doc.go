@@ -13,7 +13,9 @@
 //  3. No label holds a wallet, an identity, an amount or the text of a statement.
 //  4. What is observed often (statements, waits, events, batches) takes no lock of this package and allocates nothing: a
 //     series is found in a map that is filled when the registry is made and never written to afterwards.
-//  5. A scrape asks the database nothing. What the database alone knows (the backlog, the parked events) is set by whoever
-//     reads it anyway; the pool's figures are read from memory at the scrape.
-//  6. Units are base units: seconds, connections, events. A counter never goes down within the life of a process.
+//  5. A scrape asks the database nothing. What the database alone knows (the backlog, the parked events, the marker) is set
+//     by whoever reads it anyway, and is NaN from the first time that it could not be read until it is read again; the
+//     pool's figures are read from memory at the scrape.
+//  6. Histograms are classic and native at once; which of the two a server keeps is its own choice.
+//  7. Units are base units: seconds, connections, events. A counter never goes down within the life of a process.
 package metrics

@@ -13,6 +13,7 @@ var (
 	appendResults = []string{"appended", "duplicate", "conflict", "refused"}
 	outcomes      = []string{"applied", "rejected", "parked"}
 	batchPhases   = []string{"claim", "load", "fold", "store", "commit"}
+	replicaStates = []string{"starting", "ready", "draining"}
 )
 
 var (
@@ -24,8 +25,11 @@ var (
 	phaseBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}
 )
 
-// engine shows the event log and its processing.
+// engine shows the replica, the event log and its processing.
 type engine struct {
+	states   map[string]prometheus.Gauge
+	measured prometheus.Gauge
+	offset   prometheus.Gauge
 	appended map[pair]prometheus.Counter
 	events   map[pair]prometheus.Counter
 	lag      prometheus.Histogram
@@ -39,20 +43,24 @@ type engine struct {
 }
 
 func (e *engine) register(reg prometheus.Registerer, groups []string) {
+	e.states = gauges(reg, ReplicaState, "1 for the state that this replica is in.", "state", replicaStates)
+	e.measured = gauge(reg, ReplicaMeasured,
+		"When this replica last read from the database what it shows of the backlog, the parked events and the marker, in Unix time; 0 before the first time.")
+	e.offset = gauge(reg, ClockOffset, "How far the database's clock is ahead of this machine's; lags are corrected by it.")
 	types := with(eventTypes())
-	e.appended = counterPairs(reg, "events_appended_total",
+	e.appended = counterPairs(reg, EventsAppended,
 		"Events offered to this replica for the log, by what became of them.", pair{"type", "result"}, types, appendResults)
-	e.events = counterPairs(reg, "events_total",
+	e.events = counterPairs(reg, Events,
 		"Events that this replica processed, by outcome.", pair{"type", "outcome"}, types, outcomes)
-	e.lag = histogram(reg, "event_lag_seconds", "Time from an event's append to the commit of its processing.", lagBuckets)
-	e.backlog = gauges(reg, "event_backlog", "Events in the log that the group has not processed yet.", "group", with(groups))
-	e.oldest = gauge(reg, "event_oldest_pending_timestamp_seconds",
+	e.lag = histogram(reg, EventLag, "Time from an event's append to the commit of its processing.", lagBuckets)
+	e.backlog = gauges(reg, EventBacklog, "Events in the log that the group has not processed yet.", "group", with(groups))
+	e.oldest = gauge(reg, EventOldest,
 		"When the oldest event that waits for processing was recorded, in Unix time; 0 when none waits.")
-	e.batch = histogram(reg, "batch_events", "Events in each committed batch.", sizeBuckets)
-	e.phases = histograms(reg, "batch_duration_seconds", "Time that each phase of a batch took.", "phase", phaseBuckets, batchPhases)
-	e.parkedEvents = gauge(reg, "parked_events", "Events set aside because they could not be processed.")
-	e.parkedWallets = gauge(reg, "parked_wallets", "Wallets that wait behind a parked event.")
-	e.lanes = gauge(reg, "lanes_busy", "Lanes of this replica that work on a batch now.")
+	e.batch = histogram(reg, BatchEvents, "Events in each committed batch.", sizeBuckets)
+	e.phases = histograms(reg, BatchSeconds, "Time that each phase of a batch took.", "phase", phaseBuckets, batchPhases)
+	e.parkedEvents = gauge(reg, ParkedEvents, "Events set aside because they could not be processed.")
+	e.parkedWallets = gauge(reg, ParkedWallets, "Wallets that wait behind a parked event.")
+	e.lanes = gauge(reg, LanesBusy, "Lanes of this replica that work on a batch now.")
 }
 
 // eventTypes are the values of the label type.
@@ -101,6 +109,15 @@ func (e *engine) Batch(events int, phases map[string]time.Duration) {
 // LaneBusy is told +1 when a lane starts on a batch and −1 when it is done with it.
 func (e *engine) LaneBusy(delta int) { e.lanes.Add(float64(delta)) }
 
+// ReplicaState is told the state: starting, ready or draining.
+func (e *engine) ReplicaState(s string) { one(e.states, s) }
+
+// ClockOffset sets how far the database's clock is ahead of this machine's; negative where it is behind.
+func (e *engine) ClockOffset(d time.Duration) { e.offset.Set(d.Seconds()) }
+
+// Measured is told when all that the database alone knows has been read.
+func (e *engine) Measured(at time.Time) { e.measured.Set(unix(at)) }
+
 // Backlog sets how many events a consumer group has not processed yet.
 func (e *engine) Backlog(group string, n int64) {
 	g, known := e.backlog[group]
@@ -112,11 +129,15 @@ func (e *engine) Backlog(group string, n int64) {
 
 // OldestPending sets when the oldest event that waits for processing was recorded; the zero time says that none waits.
 func (e *engine) OldestPending(t time.Time) {
+	e.oldest.Set(unix(t))
+}
+
+// unix is a time as Prometheus wants it; 0 for the zero time.
+func unix(t time.Time) float64 {
 	if t.IsZero() {
-		e.oldest.Set(0)
-		return
+		return 0
 	}
-	e.oldest.Set(float64(t.UnixMicro()) / 1e6)
+	return float64(t.UnixMicro()) / 1e6
 }
 
 // Parked sets how many events are set aside and how many wallets wait behind them.

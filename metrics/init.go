@@ -16,6 +16,7 @@ type initialisation struct {
 	leader     prometheus.Gauge
 	durations  map[string]prometheus.Gauge
 	elections  map[string]prometheus.Counter
+	markers    map[string]prometheus.Gauge
 	violations map[string]prometheus.Gauge
 	schema     *prometheus.GaugeVec
 
@@ -31,15 +32,17 @@ type initialisation struct {
 var (
 	initStates = []string{"waiting", "leading", "ready", "failed"}
 	initPhases = []string{"wait", "initialise"}
+	// markerStates are those of initlock.Record, but for one that has no name there.
+	markerStates = []string{"absent", string(initlock.Running), string(initlock.Ready), string(initlock.Failed)}
 )
 
 func (i *initialisation) register(reg prometheus.Registerer, guards []string, now func() time.Time) {
 	i.now = now
-	i.states = gauges(reg, "init_state", "1 for the state that the initialisation of this replica is in.", "state", initStates)
-	i.leader = gauge(reg, "init_leader", "1 if this replica leads the initialisation, or led it.")
-	i.durations = gauges(reg, "init_duration_seconds", "How long each phase of the initialisation took.", "phase", initPhases)
+	i.states = gauges(reg, InitState, "1 for the state that the initialisation of this replica is in.", "state", initStates)
+	i.leader = gauge(reg, InitLeader, "1 if this replica leads the initialisation, or led it.")
+	i.durations = gauges(reg, InitSeconds, "How long each phase of the initialisation took.", "phase", initPhases)
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "init_wait_seconds",
+		Name: InitWaitSeconds,
 		Help: "How long this replica has waited for a leader; it grows while the replica waits.",
 	}, i.wait))
 	var outcomes []string
@@ -48,10 +51,12 @@ func (i *initialisation) register(reg prometheus.Registerer, guards []string, no
 	} {
 		outcomes = append(outcomes, string(o))
 	}
-	i.elections = counters(reg, "init_elections_total", "Initialisations that this replica went through, by outcome.", "outcome", outcomes)
-	i.violations = gauges(reg, "guard_violations", "Values that break a guard, as of its last check.", "guard", with(guards))
+	i.elections = counters(reg, InitElections, "Initialisations that this replica went through, by outcome.", "outcome", outcomes)
+	i.markers = gauges(reg, InitMarker,
+		"1 for the state of the marker in the database, whichever process wrote it, as this replica last read it.", "state", markerStates)
+	i.violations = gauges(reg, GuardViolations, "Values that break a guard, as of this replica's last check.", "guard", with(guards))
 	i.schema = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Namespace: namespace, Name: "schema_info", Help: "1 for the revision of the database's schema; unknown at 0 until it is read.",
+		Name: SchemaInfo, Help: "1 for the revision of the database's schema; unknown at 0 until it is read.",
 	}, []string{"revision"})
 	reg.MustRegister(i.schema)
 	i.revision = "unknown"
@@ -65,13 +70,7 @@ func (i *initialisation) InitState(s string) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	for state, g := range i.states {
-		if state == s {
-			g.Set(1)
-		} else {
-			g.Set(0)
-		}
-	}
+	one(i.states, s)
 	switch {
 	case s == "waiting" && i.waitingSince.IsZero():
 		i.waitingSince = i.now()
@@ -113,6 +112,14 @@ func (i *initialisation) InitElection(o initlock.Outcome) {
 	if o == initlock.OutcomeLed {
 		i.leader.Set(1)
 	}
+}
+
+// Marker sets the state of the marker in the database: absent (or nothing), running, ready or failed.
+func (i *initialisation) Marker(s initlock.State) {
+	if s == initlock.Absent {
+		s = "absent"
+	}
+	one(i.markers, string(s))
 }
 
 // Guard sets how many values break a guard.

@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -61,6 +62,27 @@ func families(t testing.TB, r *metrics.Registry) map[string]*dto.MetricFamily {
 		}
 	}
 	return all
+}
+
+// protobuf scrapes in the one form that has native histograms.
+func protobuf(t testing.TB, r *metrics.Registry) map[string]*dto.MetricFamily {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+	req.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeProtoDelim)))
+	r.Handler().ServeHTTP(rec, req)
+	all := map[string]*dto.MetricFamily{}
+	decoder := expfmt.NewDecoder(rec.Body, expfmt.ResponseFormat(rec.Header()))
+	for {
+		var f dto.MetricFamily
+		switch err := decoder.Decode(&f); {
+		case errors.Is(err, io.EOF):
+			return all
+		case err != nil:
+			t.Fatal(err)
+		}
+		all[f.GetName()] = &f
+	}
 }
 
 // series flattens families: name{labels} to value; of a histogram, the count and the sum.

@@ -31,17 +31,17 @@ type pool struct {
 
 func (p *pool) register(reg prometheus.Registerer) {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(prometheus.BuildFQName(namespace, "db_pool", name), help, labels, nil)
+		return prometheus.NewDesc(name, help, labels, nil)
 	}
-	p.connections = desc("connections", "Connections of the pool now, by state: idle or in_use.", "state")
-	p.maxConnections = desc("max_connections", "Most connections that the pool may open.")
-	p.acquires = desc("acquires_total", "Connections handed out.")
-	p.emptyAcquires = desc("empty_acquires_total", "Connections handed out after a wait because none was idle.")
-	p.emptyWait = desc("empty_acquire_wait_seconds_total", "Time that callers waited because no connection was idle.")
-	p.timeouts = desc("acquire_timeouts_total", "Callers that gave up because no connection came free in time.")
-	p.opened = desc("opened_total", "Connections opened.")
-	p.closed = desc("closed_total", "Connections closed, by reason.", "reason")
-	p.acquireSeconds = histogram(reg, "db_pool_acquire_duration_seconds",
+	p.connections = desc(PoolConnections, "Connections of the pool now, by state: idle or in_use.", "state")
+	p.maxConnections = desc(PoolMax, "Most connections that the pool may open.")
+	p.acquires = desc(PoolAcquires, "Connections handed out.")
+	p.emptyAcquires = desc(PoolEmptyAcquires, "Connections handed out after a wait because none was idle.")
+	p.emptyWait = desc(PoolEmptyWaitSeconds, "Time that callers waited because no connection was idle.")
+	p.timeouts = desc(PoolAcquireTimeouts, "Callers that gave up because no connection came free in time.")
+	p.opened = desc(PoolOpened, "Connections opened.")
+	p.closed = desc(PoolClosed, "Connections closed, by reason.", "reason")
+	p.acquireSeconds = histogram(reg, PoolAcquireSeconds,
 		"Time that callers waited for a connection, those who gave up included.", acquireBuckets)
 	reg.MustRegister((*poolCollector)(p))
 }

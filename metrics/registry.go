@@ -2,8 +2,11 @@ package metrics
 
 import (
 	"log/slog"
+	"maps"
+	"math"
 	"net/http"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,9 +15,6 @@ import (
 
 	"github.com/safebox/safebox/storage"
 )
-
-// namespace comes before every name of ours.
-const namespace = "safebox"
 
 // other is the label value that stands for every value outside its set.
 const other = "other"
@@ -40,6 +40,7 @@ type Registry struct {
 	statements
 	initialisation
 	engine
+	router
 }
 
 // New makes a registry with every series at zero. Registries share nothing, so a test may make many.
@@ -63,7 +64,19 @@ func New(o Options) *Registry {
 	r.statements.register(r.registry, o.Statements)
 	r.initialisation.register(r.registry, o.Guards, time.Now)
 	r.engine.register(r.registry, o.Groups)
+	r.router.register(r.registry, o.Groups)
 	return r
+}
+
+// Unmeasured says that what the database alone knows could not be read: what was true before is not shown as if it still
+// were, and no comparison with it holds.
+func (r *Registry) Unmeasured() {
+	unknown := []prometheus.Gauge{r.oldest, r.parkedEvents, r.parkedWallets}
+	unknown = slices.AppendSeq(unknown, maps.Values(r.backlog))
+	unknown = slices.AppendSeq(unknown, maps.Values(r.markers))
+	for _, g := range unknown {
+		g.Set(math.NaN())
+	}
 }
 
 // Handler answers a scrape. A collector that fails costs its own series alone: the others are still worth having.
@@ -71,6 +84,7 @@ func (r *Registry) Handler() http.Handler {
 	return promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{
 		ErrorLog:            scrapeLog{r.logger},
 		ErrorHandling:       promhttp.ContinueOnError,
+		EnableOpenMetrics:   true, // which carries exemplars
 		MaxRequestsInFlight: 4,
 		Timeout:             10 * time.Second,
 	})
@@ -89,9 +103,8 @@ func buildInfo(o Options) prometheus.Collector {
 		return s
 	}
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
-		Namespace: namespace,
-		Name:      "build_info",
-		Help:      "Always 1; the labels tell the build and the kind of database.",
+		Name: BuildInfo,
+		Help: "Always 1; the labels tell the build and the kind of database.",
 		ConstLabels: prometheus.Labels{
 			"version":   known(o.Version),
 			"commit":    known(o.Commit),

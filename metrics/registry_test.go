@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -173,11 +174,75 @@ func TestTheEngineCountsEventsByTypeAndOutcome(t *testing.T) {
 	want(t, r, map[string]float64{`safebox_event_oldest_pending_timestamp_seconds`: 0})
 }
 
+func TestTheStateOfTheReplicaAndOfTheMarkerAreOneEach(t *testing.T) {
+	r := fresh()
+	r.ReplicaState("starting")
+	r.ReplicaState("draining")
+	r.ReplicaState("asleep")
+	r.Marker(initlock.Absent)
+	r.Marker(initlock.Failed)
+	r.Marker("lost")
+	want(t, r, map[string]float64{
+		`safebox_replica_state{state="starting"}`: 0, `safebox_replica_state{state="ready"}`: 0, `safebox_replica_state{state="draining"}`: 1,
+		`safebox_init_marker_state{state="absent"}`: 0, `safebox_init_marker_state{state="failed"}`: 1, `safebox_init_marker_state{state="ready"}`: 0,
+	})
+	r.Marker(initlock.Absent)
+	want(t, r, map[string]float64{`safebox_init_marker_state{state="absent"}`: 1, `safebox_init_marker_state{state="failed"}`: 0})
+}
+
+func TestTheClockOfTheDatabaseIsShown(t *testing.T) {
+	r := fresh()
+	r.ClockOffset(-1500 * time.Millisecond)
+	r.Measured(time.Unix(1_800_000_000, 0))
+	want(t, r, map[string]float64{`safebox_db_clock_offset_seconds`: -1.5, `safebox_replica_measured_timestamp_seconds`: 1_800_000_000})
+}
+
+// An alert on a backlog, or on one that is zero, must not hold because of a value from before the database went away.
+func TestWhatCouldNotBeReadIsNoNumberUntilItIsReadAgain(t *testing.T) {
+	r := fresh()
+	tell := func() {
+		r.Backlog("ledger", 42)
+		r.OldestPending(time.Unix(1_800_000_000, 0))
+		r.Parked(5, 2)
+		r.Marker(initlock.Ready)
+	}
+	tell()
+	r.Unmeasured()
+	got := series(t, r)
+	for _, key := range []string{
+		`safebox_event_backlog{group="ledger"}`, `safebox_event_oldest_pending_timestamp_seconds`, `safebox_parked_events`,
+		`safebox_parked_wallets`, `safebox_init_marker_state{state="ready"}`, `safebox_init_marker_state{state="failed"}`,
+	} {
+		if v, there := got[key]; !there || !math.IsNaN(v) {
+			t.Errorf("%s is %v (%t)", key, v, there)
+		}
+	}
+	tell()
+	want(t, r, map[string]float64{
+		`safebox_event_backlog{group="ledger"}`: 42, `safebox_event_oldest_pending_timestamp_seconds`: 1_800_000_000,
+		`safebox_parked_events`: 5, `safebox_parked_wallets`: 2, `safebox_init_marker_state{state="failed"}`: 0,
+	})
+}
+
+func TestTheRouterCountsWhatItHandled(t *testing.T) {
+	r := fresh()
+	r.Handled("ledger", time.Second, true)
+	r.Handled("ledger", time.Second, false)
+	r.Handled("a handler of tomorrow", time.Second, true)
+	want(t, r, map[string]float64{
+		`safebox_watermill_handler_execution_time_seconds_count{handler_name="ledger",success="true"}`:                                1,
+		`safebox_watermill_handler_execution_time_seconds_sum{handler_name="ledger",success="false"}`:                                 1,
+		`safebox_watermill_handler_execution_time_seconds_count{handler_name="other",success="true"}`:                                 1,
+		`safebox_watermill_subscriber_messages_received_total{acked="acked",handler_name="ledger",subscriber_name="bus.Subscriber"}`:  1,
+		`safebox_watermill_subscriber_messages_received_total{acked="nacked",handler_name="ledger",subscriber_name="bus.Subscriber"}`: 1,
+	})
+}
+
 // stir tells a registry everything there is to tell, with values that nobody foresaw.
 func stir(r *metrics.Registry, rng *rand.Rand) {
 	word := func() string { return fmt.Sprintf("npub1%x", rng.Uint64()) }
 	took := time.Duration(rng.Int64N(int64(time.Minute)))
-	switch rng.IntN(14) {
+	switch rng.IntN(16) {
 	case 0:
 		r.Statement(word(), took, storage.Class(word()))
 	case 1:
@@ -209,6 +274,14 @@ func stir(r *metrics.Registry, rng *rand.Rand) {
 	case 12:
 		r.Backlog(word(), rng.Int64N(1000))
 		r.OldestPending(time.Unix(rng.Int64N(1<<32), 0))
+	case 14:
+		r.Handled(word(), took, rng.IntN(2) == 0)
+		r.ReplicaState(word())
+		r.Marker(initlock.State(word()))
+	case 15:
+		r.ClockOffset(took)
+		r.Measured(time.Unix(rng.Int64N(1<<32), 0))
+		r.Unmeasured()
 	case 13:
 		r.Parked(rng.Int64N(10), rng.Int64N(10))
 		closed := map[string]int64{word(): 1}

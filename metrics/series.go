@@ -19,7 +19,7 @@ func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }
 
 // counters makes a family of counters with one label, each present at zero.
 func counters(reg prometheus.Registerer, name, help, label string, values []string) map[string]prometheus.Counter {
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, []string{label})
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	reg.MustRegister(vec)
 	series := make(map[string]prometheus.Counter, len(values))
 	for _, v := range values {
@@ -30,7 +30,7 @@ func counters(reg prometheus.Registerer, name, help, label string, values []stri
 
 // counterPairs makes a family of counters with two labels, one for each combination of their values.
 func counterPairs(reg prometheus.Registerer, name, help string, labels pair, firsts, others []string) map[pair]prometheus.Counter {
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help},
 		[]string{labels.first, labels.second})
 	reg.MustRegister(vec)
 	series := make(map[pair]prometheus.Counter, len(firsts)*len(others))
@@ -44,7 +44,7 @@ func counterPairs(reg prometheus.Registerer, name, help string, labels pair, fir
 
 // gauges makes a family of gauges with one label.
 func gauges(reg prometheus.Registerer, name, help, label string, values []string) map[string]prometheus.Gauge {
-	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, []string{label})
+	vec := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{label})
 	reg.MustRegister(vec)
 	series := make(map[string]prometheus.Gauge, len(values))
 	for _, v := range values {
@@ -53,17 +53,40 @@ func gauges(reg prometheus.Registerer, name, help, label string, values []string
 	return series
 }
 
+// one sets the gauge of a state to 1 and those of the others to 0. A state that is none of them changes nothing.
+func one(states map[string]prometheus.Gauge, state string) {
+	if _, known := states[state]; !known {
+		return
+	}
+	for s, g := range states {
+		if s == state {
+			g.Set(1)
+		} else {
+			g.Set(0)
+		}
+	}
+}
+
 // gauge makes a single gauge.
 func gauge(reg prometheus.Registerer, name, help string) prometheus.Gauge {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	reg.MustRegister(g)
 	return g
 }
 
+// histogramOpts make a histogram that is classic and native at once: a scraper that asks for the native form gets buckets
+// that are a tenth apart wherever the values lie, every other gets the ones given here. A native one that has grown too many
+// buckets starts anew, at most once an hour, and else makes them coarser.
+func histogramOpts(name, help string, buckets []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
 // histograms makes a family of histograms with one label.
 func histograms(reg prometheus.Registerer, name, help, label string, buckets []float64, values []string) map[string]prometheus.Observer {
-	vec := prometheus.NewHistogramVec(
-		prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets}, []string{label})
+	vec := prometheus.NewHistogramVec(histogramOpts(name, help, buckets), []string{label})
 	reg.MustRegister(vec)
 	series := make(map[string]prometheus.Observer, len(values))
 	for _, v := range values {
@@ -74,7 +97,7 @@ func histograms(reg prometheus.Registerer, name, help, label string, buckets []f
 
 // histogram makes a single histogram.
 func histogram(reg prometheus.Registerer, name, help string, buckets []float64) prometheus.Histogram {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets})
+	h := prometheus.NewHistogram(histogramOpts(name, help, buckets))
 	reg.MustRegister(h)
 	return h
 }

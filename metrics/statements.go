@@ -9,7 +9,7 @@ import (
 )
 
 // plumbing are the statements that backends send without a file of their own.
-var plumbing = []string{"begin", "commit", "rollback", "savepoint", "copy", "ping"}
+var plumbing = []string{"begin", "commit", "rollback", "savepoint", "copy", "ping", "connect"}
 
 // statementBuckets run from a probe of a primary key in memory to a statement that waits for a lock until its timeout.
 var statementBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30}
@@ -27,11 +27,11 @@ func (s *statements) register(reg prometheus.Registerer, names []string) {
 	for _, c := range storage.Classes() {
 		classes = append(classes, string(c))
 	}
-	s.durations = histograms(reg, "db_statement_duration_seconds",
+	s.durations = histograms(reg, StatementSeconds,
 		"Time that statements took, failed ones included.", "statement", statementBuckets, names)
-	s.errors = counterPairs(reg, "db_statement_errors_total",
+	s.errors = counterPairs(reg, StatementErrors,
 		"Statements that failed, by the class of their error.", pair{"statement", "class"}, names, classes)
-	s.retries = counters(reg, "db_transaction_retries_total",
+	s.retries = counters(reg, TransactionRetries,
 		"Transactions rolled back and tried again: the class of the error, payee for a transfer that waits for a registration, or handler.", "reason", append(classes, "payee", "handler"))
 }
 

@@ -24,6 +24,9 @@ type DB interface {
 	Dialect() Dialect
 	// Ping asks the database for an answer.
 	Ping(ctx context.Context) error
+	// ClockOffset is how far the database's clock is ahead of this machine's, to half of a round trip; negative where it is
+	// behind. SQLite has no clock of its own: 0.
+	ClockOffset(ctx context.Context) (time.Duration, error)
 	// Pool tells the state of the pool now.
 	Pool() PoolStats
 	// Marker reads the ready marker; it creates nothing.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -17,6 +18,10 @@ const (
 	AliveWithin = 3 * beatEvery
 	// beatTimeout bounds what one heartbeat asks of the database.
 	beatTimeout = 5 * time.Second
+	// guardsEvery is the time between two looks at the guards; guardsTimeout bounds one, which reads every wallet where an
+	// index is missing.
+	guardsEvery   = 5 * time.Minute
+	guardsTimeout = time.Minute
 )
 
 // pulse writes the replica's heartbeat and measures the backlog, until it is stopped.
@@ -25,6 +30,7 @@ type pulse struct {
 	now     chan struct{}
 	quit    chan struct{}
 	cancel  context.CancelFunc // of a heartbeat that takes too long at the end
+	blind   context.CancelFunc // ends the looks at the guards
 	done    sync.WaitGroup
 }
 
@@ -32,7 +38,12 @@ func (r *Replica) startPulse() *pulse {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pulse{replica: r, now: make(chan struct{}, 1), quit: make(chan struct{}), cancel: cancel}
 	r.vitals.cameRound()
+	looking, blind := context.WithCancel(ctx)
+	p.blind = blind
 	p.done.Go(func() { p.run(ctx) })
+	if r.options.Guards != nil && r.options.Observer != nil {
+		p.done.Go(func() { r.watchGuards(looking) })
+	}
 	return p
 }
 
@@ -51,6 +62,7 @@ func (p *pulse) stop() {
 	defer p.cancel()
 	context.AfterFunc(ctx, p.cancel)
 	close(p.quit)
+	p.blind()
 	p.done.Wait()
 	if err := p.replica.options.DB.Leave(ctx, p.replica.options.Instance); err != nil {
 		p.replica.logger.Debug("the heartbeat row stays until it is too old", "error", err)
@@ -79,8 +91,13 @@ func (p *pulse) beat(life context.Context) {
 		Instance: r.options.Instance, Version: r.options.Version, Lanes: r.options.Lanes,
 		State: phase(r.phase.Load()).String(), Leader: r.leader.Load(),
 	})
-	if err == nil && r.options.Observer != nil {
-		err = r.measure(ctx)
+	if r.options.Observer != nil {
+		if err == nil {
+			err = r.measure(ctx)
+		}
+		if err != nil {
+			r.options.Observer.Unmeasured()
+		}
 	}
 	r.vitals.cameRound()
 	if err != nil && life.Err() == nil {
@@ -89,7 +106,15 @@ func (p *pulse) beat(life context.Context) {
 	}
 }
 
+// measure reads what the database alone knows and tells all of it, or nothing.
 func (r *Replica) measure(ctx context.Context) error {
+	if err := r.readClock(ctx); err != nil {
+		return err
+	}
+	marker, err := r.options.DB.Marker().Read(ctx)
+	if err != nil {
+		return err
+	}
 	backlog, err := Backlog(ctx, r.options.DB)
 	if err != nil {
 		return err
@@ -102,9 +127,53 @@ func (r *Replica) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.options.Observer.Backlog(Group, backlog)
-	r.options.Observer.OldestPending(oldest)
-	r.options.Observer.Parked(events, wallets)
+	o := r.options.Observer
+	o.Marker(marker.State)
+	o.Backlog(Group, backlog)
+	o.OldestPending(oldest)
+	o.Parked(events, wallets)
+	o.Measured(time.Now())
 	r.tellWork(fmt.Sprintf("processing events: %d waiting, %d parked", backlog, events))
 	return nil
+}
+
+// readClock learns how far the database's clock is from this machine's: an event's lag goes from the one to the other.
+func (r *Replica) readClock(ctx context.Context) error {
+	offset, err := r.options.DB.ClockOffset(ctx)
+	if err != nil {
+		return err
+	}
+	r.offset.Store(int64(offset))
+	if r.options.Observer != nil {
+		r.options.Observer.ClockOffset(offset)
+	}
+	return nil
+}
+
+// watchGuards looks at the guards now and then, until ctx ends. An index that someone dropped lets values in that no start
+// has seen.
+func (r *Replica) watchGuards(ctx context.Context) {
+	for {
+		r.lookAtGuards(ctx)
+		timer := time.NewTimer(guardsEvery/2 + rand.N(guardsEvery))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+func (r *Replica) lookAtGuards(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, guardsTimeout)
+	defer cancel()
+	found, err := r.options.Guards(ctx)
+	if err != nil {
+		r.logger.Debug("the guards could not be looked at; trying again later", "error", err)
+		return
+	}
+	for guard, n := range found {
+		r.options.Observer.Guard(guard, n)
+	}
 }

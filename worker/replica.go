@@ -32,6 +32,18 @@ type Observer interface {
 	Parked(events, wallets int64)
 	// Schema is the revision of the database, told when it is ready.
 	Schema(revision string)
+	// ReplicaState is told the state: starting, ready or draining.
+	ReplicaState(state string)
+	// Marker is the state of the ready marker in the database, whoever wrote it.
+	Marker(state initlock.State)
+	// ClockOffset is how far the database's clock is ahead of this machine's.
+	ClockOffset(d time.Duration)
+	// Guard counts the values that break a guard.
+	Guard(guard string, violations int)
+	// Measured is told after a heartbeat that read all of Backlog, OldestPending, Parked and Marker; Unmeasured after one
+	// that could not, which makes what they told before old news.
+	Measured(at time.Time)
+	Unmeasured()
 }
 
 // Appender appends events and answers each after the commit.
@@ -51,6 +63,9 @@ type Options struct {
 	UntilIdle bool
 	// Initialise makes the database ready, or waits until another process has.
 	Initialise func(ctx context.Context) (initlock.Result, error)
+	// Guards counts the values that break each guard, by name. It is asked now and then while the replica runs; it has to be
+	// cheap where the database itself keeps the values unique. nil: nobody is asked.
+	Guards func(context.Context) (map[string]int, error)
 	// HTTP serves until its context ends and then finishes the requests in hand; nil: no HTTP. It is started first.
 	HTTP     func(ctx context.Context, ready func(context.Context) []api.Check, appender Appender) error
 	Observer Observer // nil: none
@@ -74,6 +89,7 @@ type Replica struct {
 	phase   atomic.Int32
 	leader  atomic.Bool
 	vitals  vitals
+	offset  atomic.Int64 // of the database's clock, in nanoseconds
 }
 
 type phase int32
@@ -109,9 +125,10 @@ func New(o Options) *Replica {
 // Run lives until ctx ends, which starts the drain, or until the log is processed with UntilIdle. It returns nil when all
 // that was begun is finished.
 func (r *Replica) Run(ctx context.Context) (err error) {
-	b := bus.New(r.options.DB, bus.Options{Observer: r.options.Observer, Logger: r.logger}) //nolint:contextcheck // it outlives ctx, until it is closed
-	defer b.Close()                                                                         //nolint:errcheck // it has nothing to report
+	b := bus.New(r.options.DB, bus.Options{Observer: r.options.Observer, Now: r.now, Logger: r.logger}) //nolint:contextcheck // it outlives ctx, until it is closed
+	defer b.Close()                                                                                     //nolint:errcheck // it has nothing to report
 
+	r.setPhase(starting)
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer r.supervise()() //nolint:contextcheck // it gives signs of life through the drain, after ctx has ended
@@ -164,6 +181,9 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	}
 	router.Handle(Group, event.Topic, sub)
 
+	if err := r.readClock(ctx); err != nil {
+		r.logger.Debug("the database's clock could not be read; the next heartbeat tries again", "error", err)
+	}
 	r.setPhase(ready)
 	pulse := r.startPulse() //nolint:contextcheck // it beats through the drain, after ctx has ended
 	defer pulse.stop()      //nolint:contextcheck // the same
@@ -232,7 +252,15 @@ func (r *Replica) waitForEnd(ctx context.Context, router *bus.Router) error {
 	}
 }
 
-func (r *Replica) setPhase(p phase) { r.phase.Store(int32(p)) }
+func (r *Replica) setPhase(p phase) {
+	r.phase.Store(int32(p))
+	if r.options.Observer != nil {
+		r.options.Observer.ReplicaState(p.String())
+	}
+}
+
+// now reads the database's clock, as far as it is known here.
+func (r *Replica) now() time.Time { return time.Now().Add(time.Duration(r.offset.Load())) }
 
 // Checks tells whether the replica can do its work now.
 func (r *Replica) Checks(ctx context.Context) []api.Check {

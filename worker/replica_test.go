@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/safebox/safebox/initlock"
+	"github.com/safebox/safebox/metrics"
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/storage/storagetest"
@@ -85,6 +86,38 @@ func TestAReplicaProcessesWhatItFindsAndWhatComesAndDrains(t *testing.T) {
 		}
 		if rs, err := db.Replicas(storagetest.Context(t), worker.AliveWithin); err != nil || len(rs) != 0 {
 			t.Errorf("replicas after the drain: %v, %v", rs, err)
+		}
+	})
+}
+
+// ahead is a database whose clock is an hour ahead of this machine's.
+type ahead struct{ storage.DB }
+
+func (ahead) ClockOffset(context.Context) (time.Duration, error) { return time.Hour, nil }
+
+// lags keeps what a replica tells of lags and of the clock; the rest goes nowhere.
+type lags struct {
+	worker.Observer
+	seen, offsets chan time.Duration
+}
+
+func (l lags) Lag(d time.Duration)         { l.seen <- d }
+func (l lags) ClockOffset(d time.Duration) { l.offsets <- d }
+
+func TestALagIsMeasuredByTheClockOfTheDatabase(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db := storagetest.Ready(t, url)
+		appendAll(t, db, []event.Event{register(1)})
+		told := lags{metrics.New(metrics.Options{}), make(chan time.Duration, 10), make(chan time.Duration, 10)}
+		r := replica(t, ahead{db}, func(o *worker.Options) { o.Observer, o.UntilIdle = told, true })
+		if err := r.Run(storagetest.Context(t)); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-told.seen; got < time.Hour || got > time.Hour+time.Minute {
+			t.Errorf("an event that was recorded a moment ago on this machine's clock lagged %s by one that is an hour ahead", got)
+		}
+		if got := <-told.offsets; got != time.Hour {
+			t.Errorf("the offset was told as %s", got)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -162,5 +163,66 @@ func TestMetricsCountTheValuesThatBreakAGuard(t *testing.T) {
 			`guard_violations{guard="registeredsafebox.handle"}`: 2, `guard_violations{guard="registeredsafebox.npub"}`: 0,
 			`init_state{state="failed"}`: 1, `init_elections_total{outcome="failed"}`: 1, `init_leader`: 0,
 		})
+	})
+}
+
+// A start that finds the database ready looks at no guard: an index that someone dropped since must show all the same.
+func TestEveryReplicaTellsTheValuesThatBreakAGuard(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		s := newSite(t, url)
+		s.ok("init")
+		s.dropUniqueIndexes()
+		for n, handle := range []string{"amy", "amy", "ben"} {
+			s.insertWallet("npub-"+strconv.Itoa(n), handle)
+		}
+		for _, p := range s.workers(2) {
+			eventually(t, "a replica that led nothing tells the value that two wallets have", func() (bool, string) {
+				m := p.metrics()
+				n := m[`guard_violations{guard="registeredsafebox.handle"}`]
+				return n == 1 && m[`guard_violations{guard="registeredsafebox.npub"}`] == 0, strconv.FormatFloat(n, 'g', -1, 64)
+			})
+		}
+	})
+}
+
+func TestAReplicaWithoutItsDatabaseShowsNoOldNumbers(t *testing.T) {
+	server := dbtest.Server(t, dbtest.Options{})
+	s := newSite(t, server.Database(t))
+	p := s.workers(1)[0]
+	told := []string{
+		`event_backlog{group="ledger"}`, `event_oldest_pending_timestamp_seconds`, `parked_events`, `parked_wallets`,
+		`init_marker_state{state="failed"}`,
+	}
+	var before readings
+	eventually(t, "the first heartbeat has measured", func() (bool, string) {
+		before = p.metrics()
+		return before[`replica_measured_timestamp_seconds`] > 0, ""
+	})
+	for _, series := range told {
+		before.want(t, "a replica at rest", readings{series: 0})
+	}
+	before.want(t, "a replica at rest", readings{
+		`replica_state{state="ready"}`: 1, `replica_state{state="starting"}`: 0, `init_marker_state{state="ready"}`: 1,
+		`db_statement_errors_total{class="connection",statement="connect"}`: 0,
+	})
+	server.Stop(dbtest.Fast)
+	eventually(t, "no number is shown that was true before the database went away", func() (bool, string) {
+		m := p.metrics()
+		for _, series := range told {
+			if v, there := m[series]; !there || !math.IsNaN(v) {
+				return false, series
+			}
+		}
+		return m[`replica_measured_timestamp_seconds`] > 0, ""
+	})
+	eventually(t, "attempts to connect are counted as they fail", func() (bool, string) {
+		return p.metrics()[`db_statement_errors_total{class="connection",statement="connect"}`] > 0, ""
+	})
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the numbers are back", func() (bool, string) {
+		m := p.metrics()
+		return m[told[0]] == 0 && m[`replica_measured_timestamp_seconds`] > before[`replica_measured_timestamp_seconds`], ""
 	})
 }

@@ -67,6 +67,7 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		return worker.New(worker.Options{
 			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
 			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(registry), Supervisor: supervisor,
+			Guards: guards(db),
 			Initialise: func(ctx context.Context) (initlock.Result, error) {
 				return a.initialise(ctx, db, p.lock, counted(p.work, registry.Guard))
 			},
@@ -79,18 +80,38 @@ func counted(work func(context.Context, *sql.DB) error, guard func(name string, 
 	return func(ctx context.Context, db *sql.DB) error {
 		err := work(ctx, db)
 		var bad *migrations.GuardError
-		if !errors.As(err, &bad) {
-			return err
-		}
-		violations := map[string]int{}
-		for _, v := range bad.Violations {
-			violations[v.Guard]++
-		}
-		for name, n := range violations {
-			guard(name, n)
+		if errors.As(err, &bad) {
+			for name, n := range byGuard(bad.Violations) {
+				guard(name, n)
+			}
 		}
 		return err
 	}
+}
+
+// guards counts the values that break each guard of a database. Where the unique indexes are in place, it reads the
+// catalogue alone.
+func guards(db storage.DB) func(context.Context) (map[string]int, error) {
+	return func(ctx context.Context) (map[string]int, error) {
+		var found []migrations.Violation
+		err := db.Inspect(ctx, func(ctx context.Context, conn *sql.DB) (err error) {
+			found, err = migrations.Guard(ctx, conn, db.Dialect())
+			return err
+		})
+		return byGuard(found), err
+	}
+}
+
+// byGuard counts violations by guard; a guard that nothing breaks has none.
+func byGuard(found []migrations.Violation) map[string]int {
+	n := map[string]int{}
+	for _, name := range migrations.Guards() {
+		n[name] = 0
+	}
+	for _, v := range found {
+		n[v.Guard]++
+	}
+	return n
 }
 
 // http serves the replica's HTTP surface until ctx ends.

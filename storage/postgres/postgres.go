@@ -62,6 +62,21 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.queryRow(ctx, queries.Get("ping"), nil, &one)
 }
 
+// ClockOffset implements storage.DB: the server read its clock, as far as one can know, in the middle of the round trip.
+func (db *DB) ClockOffset(ctx context.Context) (time.Duration, error) {
+	c, err := db.acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Release()
+	var at time.Time
+	began := time.Now()
+	if err := db.queryRowOn(ctx, c, queries.Get("clock"), nil, &at); err != nil {
+		return 0, err
+	}
+	return at.Sub(began.Add(time.Since(began) / 2)), nil
+}
+
 // Pool tells the state of the pool now.
 func (db *DB) Pool() storage.PoolStats {
 	s := db.pool.Stat()

@@ -14,5 +14,5 @@ var queries = storage.MustLoad(files)
 
 // statementNames are the values of the metric label: the named statements, and what the driver says on its own.
 func statementNames() []string {
-	return append(queries.Names(), stmtBegin, stmtCommit, stmtRollback, stmtSavepoint, stmtCopy, stmtOther)
+	return append(queries.Names(), stmtBegin, stmtCommit, stmtRollback, stmtSavepoint, stmtCopy, stmtConnect, stmtOther)
 }

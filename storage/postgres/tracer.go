@@ -20,6 +20,7 @@ const (
 	stmtRollback  = "rollback"
 	stmtSavepoint = "savepoint"
 	stmtCopy      = "copy"
+	stmtConnect   = "connect"
 	stmtOther     = "other"
 )
 
@@ -102,6 +103,27 @@ func (t *tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 		t.ended(t.name(data.SQL), s.began, data.Err)
 		s.began = time.Now()
 	}
+}
+
+// TraceConnectStart notes the beginning of an attempt to connect.
+func (t *tracer) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
+	return context.WithValue(ctx, spanKey{}, &span{stmtConnect, time.Now()})
+}
+
+// TraceConnectEnd tells of its end: a server that is away, or that has no connection left to give, shows here alone.
+func (t *tracer) TraceConnectEnd(ctx context.Context, data pgx.TraceConnectEndData) {
+	s, ok := ctx.Value(spanKey{}).(*span)
+	if !ok {
+		return
+	}
+	var class storage.Class
+	switch {
+	case errors.Is(data.Err, context.Canceled): // nobody wants it any more
+		class = storage.Canceled
+	case data.Err != nil:
+		class = connectClass(data.Err)
+	}
+	t.observer.Statement(s.name, time.Since(s.began), class)
 }
 
 // TraceRelease hands a connection that comes back to whoever decides whether the pool keeps it.

@@ -70,6 +70,9 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.queryRow(ctx, queries.Get("ping"), nil, &tables)
 }
 
+// ClockOffset implements storage.DB: the file has no clock, and every process that writes into it reads this machine's.
+func (db *DB) ClockOffset(context.Context) (time.Duration, error) { return 0, nil }
+
 // Pool tells the state of the readers and the writer together.
 func (db *DB) Pool() storage.PoolStats {
 	r, w := db.reading.stats(), db.writer.slots.stats()

@@ -12,6 +12,7 @@ import (
 
 var membershipTests = []conformanceTest{
 	{"a beating replica is listed until it leaves", listsReplicas},
+	{"the clock of the database on this machine is this machine's", clocksAgree},
 	{"a replica that stopped beating is passed over", passesOverTheSilent},
 }
 
@@ -71,6 +72,17 @@ func listsReplicas(t *testing.T, f fixture) {
 	}
 	if diff := cmp.Diff([]storage.Replica{two}, replicas(t, f.db, time.Minute), byValue); diff != "" {
 		t.Errorf("after one has left (-want +got):\n%s", diff)
+	}
+}
+
+func clocksAgree(t *testing.T, f fixture) {
+	began := time.Now()
+	offset, err := f.db.ClockOffset(Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); offset.Abs() > took {
+		t.Errorf("one clock is said to be %s from itself, after a round trip of %s", offset, took)
 	}
 }
 

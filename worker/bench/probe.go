@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/safebox/safebox/initlock"
 )
 
 // probe observes replicas: what they have processed, and when they last did.
@@ -39,14 +41,21 @@ func (p *probe) Lag(d time.Duration) {
 
 // The rest of worker.Observer is of no interest here.
 
-func (p *probe) Appended(string, string, int)  {}
-func (p *probe) Processed(string, string, int) {}
-func (p *probe) Retried(string)                {}
-func (p *probe) LaneBusy(int)                  {}
-func (p *probe) Backlog(string, int64)         {}
-func (p *probe) OldestPending(time.Time)       {}
-func (p *probe) Parked(int64, int64)           {}
-func (p *probe) Schema(string)                 {}
+func (p *probe) Appended(string, string, int)        {}
+func (p *probe) Processed(string, string, int)       {}
+func (p *probe) Retried(string)                      {}
+func (p *probe) LaneBusy(int)                        {}
+func (p *probe) Backlog(string, int64)               {}
+func (p *probe) OldestPending(time.Time)             {}
+func (p *probe) Parked(int64, int64)                 {}
+func (p *probe) Schema(string)                       {}
+func (p *probe) Handled(string, time.Duration, bool) {}
+func (p *probe) ReplicaState(string)                 {}
+func (p *probe) Marker(initlock.State)               {}
+func (p *probe) ClockOffset(time.Duration)           {}
+func (p *probe) Guard(string, int)                   {}
+func (p *probe) Measured(time.Time)                  {}
+func (p *probe) Unmeasured()                         {}
 
 // tell says every tenth of a second how much is processed, until it is stopped.
 func (p *probe) tell(told func(done int)) (stop func()) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/safebox/safebox/worker/event"
 )
@@ -11,13 +12,16 @@ import (
 // Options of New. The zero value works.
 type Options struct {
 	Observer Observer
-	Logger   *slog.Logger
+	// Now reads the clock that the log's times of recording come from, as well as it is known here; nil: time.Now.
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Bus ties the appends of a process to its own subscribers and to those of other processes.
 type Bus struct {
 	log      event.Log
 	observer Observer
+	now      func() time.Time
 	logger   *slog.Logger
 	appender *appender
 
@@ -27,9 +31,12 @@ type Bus struct {
 
 // New makes a bus over a log. Close it after its subscribers.
 func New(log event.Log, o Options) *Bus {
-	b := &Bus{log: log, observer: o.Observer, logger: o.Logger, watchers: map[string]map[*waker]struct{}{}}
+	b := &Bus{log: log, observer: o.Observer, now: o.Now, logger: o.Logger, watchers: map[string]map[*waker]struct{}{}}
 	if b.observer == nil {
 		b.observer = nobody{}
+	}
+	if b.now == nil {
+		b.now = time.Now
 	}
 	if b.logger == nil {
 		b.logger = slog.Default()

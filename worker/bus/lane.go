@@ -173,7 +173,7 @@ func unblocked(records []event.Record, blocked map[string]bool) []event.Record {
 
 func (r *run) committed(records []event.Record) {
 	o := r.bus.observer
-	now := time.Now()
+	now := r.bus.now()
 	for _, rec := range records {
 		o.Lag(now.Sub(rec.RecordedAt))
 	}

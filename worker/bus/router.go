@@ -55,7 +55,9 @@ func (r *Router) Handle(name, topic string, s *Subscriber) {
 			return errors.New("the message came from no batch with a session")
 		}
 		var err error
+		began := time.Now()
 		d.outcome, err = handle(m.Context(), d.session, d.record)
+		s.bus.observer.Handled(name, time.Since(began), err == nil)
 		return err
 	})
 }

@@ -2,3 +2,6 @@
 
 -- name: ping
 SELECT 1
+
+-- name: clock
+SELECT clock_timestamp()
