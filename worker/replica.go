@@ -179,7 +179,7 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	if err != nil {
 		return err
 	}
-	router.Handle(Group, event.Topic, sub)
+	router.Handle(Group, event.Topic, sub) //nolint:contextcheck // the context is the message's
 
 	if err := r.readClock(ctx); err != nil {
 		r.logger.Debug("the database's clock could not be read; the next heartbeat tries again", "error", err)

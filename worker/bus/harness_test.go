@@ -57,7 +57,7 @@ func start(ctx context.Context, tb testing.TB, b *bus.Bus, o bus.SubscriberOptio
 		tb.Fatal(err)
 	}
 	s := subscriber(tb, b, o)
-	router.Handle("handler", topic, s)
+	router.Handle("handler", topic, s) //nolint:contextcheck // the context is the message's
 	if err := router.Start(ctx); err != nil {
 		tb.Fatal(err)
 	}

@@ -49,6 +49,7 @@ func NewRouter(logger *slog.Logger, closeTimeout time.Duration) (*Router, error)
 // Handle lets a subscriber's handler process a topic. It is called before Start.
 func (r *Router) Handle(name, topic string, s *Subscriber) {
 	r.subscribers = append(r.subscribers, s)
+	observer := s.bus.observer
 	r.router.AddConsumerHandler(name, topic, routed{s, r}, func(m *message.Message) error {
 		d := deliveryOf(m.Context())
 		if d == nil || d.session == nil {
@@ -57,7 +58,7 @@ func (r *Router) Handle(name, topic string, s *Subscriber) {
 		var err error
 		began := time.Now()
 		d.outcome, err = handle(m.Context(), d.session, d.record)
-		s.bus.observer.Handled(name, time.Since(began), err == nil)
+		observer.Handled(name, time.Since(began), err == nil)
 		return err
 	})
 }
