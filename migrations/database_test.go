@@ -33,15 +33,23 @@ func onBoth(t *testing.T, test func(t *testing.T, d storage.Dialect, open func()
 // place makes a database; the function it returns opens one connection to it.
 func place(t *testing.T, d storage.Dialect) func() *sql.DB {
 	t.Helper()
+	_, open := named(t, d)
+	return open
+}
+
+// named is place that also tells what psql or sqlite3 call the database.
+func named(t *testing.T, d storage.Dialect) (name string, open func() *sql.DB) {
+	t.Helper()
 	driver, dsn := "pgx", ""
 	if d == storage.SQLite {
 		driver = "sqlite3"
-		dsn = "file:" + filepath.Join(t.TempDir(), "safebox.db") +
-			"?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=foreign_keys(on)&_txlock=immediate"
+		name = filepath.Join(t.TempDir(), "safebox.db")
+		dsn = "file:" + name + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=foreign_keys(on)&_txlock=immediate"
 	} else {
-		dsn = dbtest.PostgreSQL(t)
+		name = dbtest.PostgreSQL(t)
+		dsn = name
 	}
-	return func() *sql.DB {
+	return name, func() *sql.DB {
 		db, err := sql.Open(driver, dsn)
 		if err != nil {
 			t.Fatal(err)

@@ -27,6 +27,17 @@ func (l Loss) String() string {
 	return fmt.Sprintf("%s: %d %s", place, l.Count, l.What)
 }
 
+// what names what is lost, without a number.
+func (l Loss) what() string {
+	if l.Column != "" {
+		return fmt.Sprintf("%s of %s.%s", l.What, l.Table, l.Column)
+	}
+	if l.What == atWork {
+		return "the work of " + l.What
+	}
+	return l.What + " of " + l.Table
+}
+
 // atWork is what is said of replicas that a downgrade would cut off; what is lost is their work.
 const atWork = "workers at work"
 

@@ -4,9 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/safebox/safebox/storage"
+)
+
+const (
+	insertedColumns = "currency_code, currency_rate, currency_symbol, currency_description, refresh_time, fractional_unit, number_to_base"
+	sqlAlchemyTime  = "2006-01-02 15:04:05.000000" // as SQLAlchemy keeps times in SQLite
 )
 
 // seedBatch is how many currencies one statement inserts.
@@ -37,8 +43,7 @@ func (j *job) seed(ctx context.Context) (int, error) {
 
 func (j *job) insert(ctx context.Context, tx *sql.Tx, currencies []Currency) (int, error) {
 	var statement strings.Builder
-	statement.WriteString(`INSERT INTO currencyrate (currency_code, currency_rate, currency_symbol, currency_description,
-		refresh_time, fractional_unit, number_to_base) VALUES `)
+	fmt.Fprintf(&statement, "INSERT INTO currencyrate (%s) VALUES ", insertedColumns)
 	var values []any
 	for i, c := range currencies {
 		if i > 0 {
@@ -58,6 +63,33 @@ func (j *job) insert(ctx context.Context, tx *sql.Tx, currencies []Currency) (in
 	return int(n), err
 }
 
+// insertion is the statement that insert runs, as text for a script.
+func (j *job) insertion(currencies []Currency) string {
+	rows := make([]string, len(currencies))
+	for i, c := range currencies {
+		rate, base, at := "NULL", "NULL", "NULL"
+		if c.Rate != nil {
+			rate = strconv.FormatFloat(*c.Rate, 'g', -1, 64)
+		}
+		if c.NumberToBase != nil {
+			base = strconv.Itoa(int(*c.NumberToBase))
+		}
+		if !c.RefreshedAt.IsZero() {
+			at = quote(c.RefreshedAt.UTC().Format(sqlAlchemyTime))
+		}
+		rows[i] = fmt.Sprintf("(%s, %s, %s, %s, %s, %s, %s)", quote(c.Code), rate, literal(c.Symbol), literal(c.Description), at,
+			literal(c.FractionalUnit), base)
+	}
+	return fmt.Sprintf("INSERT INTO currencyrate (%s) VALUES\n  %s\n  ON CONFLICT (currency_code) DO NOTHING", insertedColumns, strings.Join(rows, ",\n  "))
+}
+
+func literal(s string) string {
+	if s == "" {
+		return "NULL"
+	}
+	return quote(s)
+}
+
 func orNull(s string) any {
 	if s == "" {
 		return nil
@@ -71,7 +103,7 @@ func (j *job) refreshedAt(c Currency) any {
 	case c.RefreshedAt.IsZero():
 		return nil
 	case j.Dialect == storage.SQLite:
-		return c.RefreshedAt.Format("2006-01-02 15:04:05.000000")
+		return c.RefreshedAt.Format(sqlAlchemyTime)
 	default:
 		return c.RefreshedAt
 	}
