@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	shortLockTimeout   = "SET LOCAL lock_timeout = '2s'"
+	lockTimeout        = "2s"
+	shortLockTimeout   = "SET LOCAL lock_timeout = '" + lockTimeout + "'"
 	noStatementTimeout = "SET LOCAL statement_timeout = 0"
 )
 
@@ -33,16 +34,21 @@ func createBooks(d storage.Dialect) []string {
 func (j *job) keepBooks(ctx context.Context, books []string) error {
 	err := j.patiently(ctx, "keep the books", func(ctx context.Context) error {
 		return j.transact(ctx, func(tx *sql.Tx) error {
-			for _, statement := range append(createBooks(j.Dialect), books...) {
-				if _, err := tx.ExecContext(ctx, statement); err != nil {
-					return err
-				}
-			}
-			return nil
+			return execute(ctx, tx, append(createBooks(j.Dialect), books...)...)
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("record the applied revisions: %w", err)
+	}
+	return nil
+}
+
+// execute runs statements one after another, up to the first that fails.
+func execute(ctx context.Context, tx *sql.Tx, statements ...string) error {
+	for _, s := range statements {
+		if _, err := tx.ExecContext(ctx, s); err != nil {
+			return explain(err)
+		}
 	}
 	return nil
 }
@@ -58,10 +64,8 @@ func (j *job) transact(ctx context.Context, f func(*sql.Tx) error) (err error) {
 			err = errors.Join(err, rollback(tx))
 		}
 	}()
-	for _, statement := range preamble(j.Dialect) {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			return err
-		}
+	if err := execute(ctx, tx, preamble(j.Dialect)...); err != nil {
+		return err
 	}
 	if err := f(tx); err != nil {
 		return err
@@ -120,21 +124,26 @@ func (j *job) run(ctx context.Context, place int, up bool) error {
 		doing, done = "take back "+r.ID, "taken back"
 	}
 	started := time.Now()
-	err := j.patiently(ctx, doing, func(ctx context.Context) error {
-		return j.transact(ctx, func(tx *sql.Tx) error { return execute(ctx, tx, j.set.statements(place, up, started)) })
-	})
-	if err != nil {
-		return &StepError{r.ID, err}
+	if err := j.carry(ctx, place, up, doing); err != nil {
+		return err
 	}
 	j.Logger.InfoContext(ctx, done, "revision", r.ID, "name", r.Name, "took", time.Since(started).Round(time.Millisecond))
 	return nil
 }
 
-func execute(ctx context.Context, tx *sql.Tx, statements []statement) error {
-	for _, s := range statements {
-		if _, err := tx.ExecContext(ctx, s.SQL); err != nil {
-			return err
-		}
+func (j *job) carry(ctx context.Context, place int, up bool, doing string) error {
+	if j.set.steps(place, up) != nil {
+		return j.walk(ctx, place, up)
+	}
+	var all []string
+	for _, s := range j.set.statements(place, up, time.Now()) {
+		all = append(all, s.SQL)
+	}
+	err := j.patiently(ctx, doing, func(ctx context.Context) error {
+		return j.revise(ctx, func(tx *sql.Tx) error { return execute(ctx, tx, all...) })
+	})
+	if err != nil {
+		return &StepError{Revision: j.id(place), Err: err}
 	}
 	return nil
 }

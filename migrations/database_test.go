@@ -44,7 +44,7 @@ func named(t *testing.T, d storage.Dialect) (name string, open func() *sql.DB) {
 	if d == storage.SQLite {
 		driver = "sqlite3"
 		name = filepath.Join(t.TempDir(), "safebox.db")
-		dsn = "file:" + name + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=foreign_keys(on)&_txlock=immediate"
+		dsn = lite(name)
 	} else {
 		name = dbtest.PostgreSQL(t)
 		dsn = name
@@ -62,6 +62,11 @@ func named(t *testing.T, d storage.Dialect) (name string, open func() *sql.DB) {
 		})
 		return db
 	}
+}
+
+// lite is the address of a file for SQLite's driver.
+func lite(file string) string {
+	return "file:" + file + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(wal)&_pragma=foreign_keys(on)&_txlock=immediate"
 }
 
 func options(d storage.Dialect) Options {
@@ -100,6 +105,26 @@ func exec(t *testing.T, db *sql.DB, statement string) {
 	t.Helper()
 	if _, err := db.ExecContext(context.Background(), statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// hold begins a transaction with the statements and keeps it open until it is told to end.
+func hold(t *testing.T, db *sql.DB, level sql.IsolationLevel, statements ...string) (commit func()) {
+	t.Helper()
+	tx, err := db.BeginTx(context.Background(), &sql.TxOptions{Isolation: level})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() }) // of a test that failed
+	for _, s := range statements {
+		if _, err := tx.ExecContext(context.Background(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	return func() {
+		if err := tx.Commit(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -169,7 +194,7 @@ func describe(t *testing.T, db *sql.DB, d storage.Dialect) []string {
 	}
 	kept := all[:0]
 	for _, line := range all {
-		if !strings.Contains(line, recordsTable) && !strings.Contains(line, checksumTable) {
+		if !strings.Contains(line, recordsTable) && !strings.Contains(line, checksumTable) && !strings.Contains(line, stepTable) {
 			kept = append(kept, line)
 		}
 	}

@@ -198,13 +198,19 @@ func (e *TargetError) Error() string {
 // ExitCode is 64: usage.
 func (*TargetError) ExitCode() int { return exitUsage }
 
-// StepError is a migration whose statements failed. Its transaction was rolled back.
+// StepError is a migration whose statements failed. Its transaction was rolled back; of a migration that runs step by step
+// that is the step's.
 type StepError struct {
 	Revision string
+	Step, Of int // which step failed, of how many; 0 for a migration in one transaction
 	Err      error
 }
 
 func (e *StepError) Error() string {
+	if e.Of > 0 {
+		return fmt.Sprintf("migration %s failed at step %d of %d, and the steps before it are kept: the next start goes on there: %v",
+			e.Revision, e.Step, e.Of, e.Err)
+	}
 	return fmt.Sprintf("migration %s failed and was rolled back: %v", e.Revision, e.Err)
 }
 

@@ -83,7 +83,7 @@ func (j *job) buildGuard(ctx context.Context, g guard, t table) error {
 // in which nobody queues behind it, so the short lock timeout of other DDL does not apply. An index that a failed
 // attempt left invalid is dropped first, and again after a failure.
 func (j *job) buildConcurrently(ctx context.Context, g guard, stale bool) error {
-	restore, err := setTimeouts(ctx, j.db, "0", "0")
+	restore, err := setSession(ctx, j.db, setting{"lock_timeout", "0"}, setting{"statement_timeout", "0"})
 	if err != nil {
 		return err
 	}

@@ -144,8 +144,7 @@ func TestGuardsAreBuiltOnABigTableWithoutHoldingWritersOff(t *testing.T) {
 	case err := <-prepared:
 		t.Fatal("no index was built: ", err)
 	}
-	exec(t, older, "BEGIN")
-	exec(t, older, "UPDATE registeredsafebox SET balance = balance + 1 WHERE handle = 'handle-9'")
+	commit := hold(t, older, sql.LevelDefault, "UPDATE registeredsafebox SET balance = balance + 1 WHERE handle = 'handle-9'")
 	w.slowest.Store(0)
 	close(resume)
 	soon(t, "the build is under way and waits for the older transaction", func() bool {
@@ -153,7 +152,7 @@ func TestGuardsAreBuiltOnABigTableWithoutHoldingWritersOff(t *testing.T) {
 			AND command = 'CREATE INDEX CONCURRENTLY' AND phase LIKE 'waiting for %'`) == "1"
 	})
 	w.await(t, 200)
-	exec(t, older, "COMMIT")
+	commit()
 	if err := <-prepared; err != nil {
 		t.Fatal(err)
 	}

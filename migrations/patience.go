@@ -92,19 +92,27 @@ func (j *job) holders(ctx context.Context) string {
 	return strings.Join(all, "; ")
 }
 
-// setTimeouts sets the session's lock and statement timeouts on PostgreSQL, and returns what puts the old ones back.
-func setTimeouts(ctx context.Context, db *sql.DB, lock, statement string) (restore func(), err error) {
-	const set = "SELECT set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false)"
-	var oldLock, oldStatement string
-	err = db.QueryRowContext(ctx, "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')").Scan(&oldLock, &oldStatement)
-	if err != nil {
+// setting is a parameter of a session on PostgreSQL.
+type setting struct{ name, value string }
+
+// setSession sets parameters of the session on PostgreSQL, and returns what puts the old values back.
+func setSession(ctx context.Context, db *sql.DB, settings ...setting) (restore func(), err error) {
+	var read, write []string
+	var values, old []any
+	for i, s := range settings {
+		read = append(read, fmt.Sprintf("current_setting('%s')", s.name))
+		write = append(write, fmt.Sprintf("set_config('%s', $%d, false)", s.name, i+1))
+		values, old = append(values, s.value), append(old, new(string))
+	}
+	set := "SELECT " + strings.Join(write, ", ")
+	if err := db.QueryRowContext(ctx, "SELECT "+strings.Join(read, ", ")).Scan(old...); err != nil {
 		return nil, err
 	}
-	if _, err := db.ExecContext(ctx, set, lock, statement); err != nil {
+	if _, err := db.ExecContext(ctx, set, values...); err != nil {
 		return nil, err
 	}
 	return func() {
 		// A connection that cannot take its old settings back is broken, and the next statement on it says so.
-		_, _ = db.ExecContext(context.WithoutCancel(ctx), set, oldLock, oldStatement)
+		_, _ = db.ExecContext(context.WithoutCancel(ctx), set, old...)
 	}, nil
 }

@@ -27,6 +27,8 @@ type facts struct {
 	versions  []string          // rows of alembic_version
 	records   []string          // files that sql-migrate has recorded, in order
 	checksums map[string]string // of files, when they were applied
+
+	interrupted *interruption // the revision that was begun step by step and is not at its end
 }
 
 // inspect reads the facts and writes nothing.
@@ -60,6 +62,13 @@ func inspect(ctx context.Context, db *sql.DB, d storage.Dialect) (facts, error) 
 			id, sum, _ := strings.Cut(pair, " ")
 			f.checksums[id] = sum
 		}
+	}
+	if _, ok := f.catalogue[stepTable]; ok {
+		steps, err := readSteps(ctx, db)
+		if err != nil {
+			return f, fmt.Errorf("read %s: %w", stepTable, err)
+		}
+		f.interrupted = interrupted(steps)
 	}
 	return f, nil
 }
@@ -131,7 +140,12 @@ func (s *set) plan(f facts) (plan, error) {
 
 // inStep plans for a database whose records and alembic_version agree. Its catalogue is no longer judged as that of a
 // database to adopt, but a table or a column that is gone is: nothing works without it.
+//
+// In the midst of a revision that goes step by step the tables are those of no revision, and its steps tell where they are.
 func (s *set) inStep(f facts, recorded int) (plan, error) {
+	if f.interrupted != nil {
+		return plan{applied: recorded}, nil
+	}
 	found := s.compare(f.catalogue, recorded)
 	for _, d := range found {
 		if d.Found == nothing && d.rank <= rankColumn {

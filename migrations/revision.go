@@ -97,8 +97,24 @@ func load(fsys fs.FS, d storage.Dialect) (*set, error) {
 		sum := sha256.Sum256(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")))
 		s.revisions = append(s.revisions, Revision{ID: id, Name: short, File: file, SHA256: hex.EncodeToString(sum[:])})
 		s.migrations = append(s.migrations, m)
+		for _, up := range []bool{true, false} {
+			place := len(s.migrations) - 1
+			if st := s.lone(place, up); st != "" && s.steps(place, up) == nil {
+				return nil, fmt.Errorf("%s: %.60q cannot run in a transaction: mark the way %s with notransaction", file, st, direction(up))
+			}
+		}
 	}
 	return s, nil
+}
+
+// lone is the first statement of a revision that cannot run in a transaction, "" for none.
+func (s *set) lone(place int, up bool) string {
+	for _, st := range s.own(place, up) {
+		if st.Outside {
+			return st.SQL
+		}
+	}
+	return ""
 }
 
 // revisionOf is the revision that a file name stands for: its first two parts.

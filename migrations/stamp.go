@@ -228,7 +228,7 @@ func (j *job) repair(ctx context.Context, d Difference, statement string) error 
 
 // within runs work under a lock timeout and without a statement timeout.
 func (j *job) within(ctx context.Context, lock string, work func(context.Context) error) error {
-	restore, err := setTimeouts(ctx, j.db, lock, "0")
+	restore, err := setSession(ctx, j.db, setting{"lock_timeout", lock}, setting{"statement_timeout", "0"})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -9,27 +10,55 @@ import (
 // A statement is one of those that take a revision up or down.
 type statement struct {
 	SQL     string // without a semicolon at its end
-	Outside bool   // it must run outside a transaction; those between two such ones may share one
+	Outside bool   // it cannot run in a transaction; those between two such ones may share one
 }
 
 // statements is all that one revision does, in order: its own statements and the books that are kept of it. The record in
 // gorp_migrations, the checksum and alembic_version come last and belong into one transaction, which for a revision
-// without statements outside is the only one. Each transaction begins with the dialect's preamble.
+// that does not run step by step is the only one. Each transaction begins with the dialect's preamble.
 func (s *set) statements(place int, up bool, at time.Time) []statement {
-	m := s.migrations[place]
-	own := m.Up
-	if !up {
-		own = m.Down
-	}
 	var all []statement
-	for _, sql := range own {
-		all = append(all, statement{SQL: bare(sql)})
+	if steps := s.steps(place, up); steps == nil {
+		all = s.own(place, up)
+	} else {
+		all = append(all, statement{SQL: createSteps})
+		for _, st := range steps {
+			if st.Outside {
+				all = append(all, statement{SQL: st.begun(at)}, st.statement, statement{SQL: st.finished(at)})
+			} else {
+				all = append(all, st.statement, statement{SQL: st.ran(at)})
+			}
+		}
 	}
 	for _, sql := range s.books(place, up, at) {
 		all = append(all, statement{SQL: sql})
 	}
 	return all
 }
+
+// own are the statements that a revision's file has for a direction.
+func (s *set) own(place int, up bool) []statement {
+	m := s.migrations[place]
+	texts := m.Up
+	if !up {
+		texts = m.Down
+	}
+	all := make([]statement, len(texts))
+	for i, text := range texts {
+		sql := bare(text)
+		all[i] = statement{sql, outside(sql)}
+	}
+	return all
+}
+
+// alone finds the statements that PostgreSQL or SQLite refuse in a transaction, and calls of procedures, which may commit.
+var (
+	alone   = regexp.MustCompile(`(?i)^(?:(?:create(?:\s+unique)?|drop)\s+index\s+concurrently|reindex\b.*\bconcurrently|vacuum|call|pragma)\b`)
+	commits = regexp.MustCompile(`(?is)^do\b.*\bcommit\s*;`)
+)
+
+// outside tells whether a statement cannot run in a transaction.
+func outside(sql string) bool { return alone.MatchString(sql) || commits.MatchString(sql) }
 
 // books is what is written down of a revision that went up or down.
 func (s *set) books(place int, up bool, at time.Time) []string {
@@ -45,19 +74,30 @@ func (s *set) books(place int, up bool, at time.Time) []string {
 	if after != before {
 		all = append(all, setVersion(after)...)
 	}
+	if s.steps(place, up) != nil {
+		all = append(all, forgetSteps(r))
+	}
 	return all
 }
 
-// bare is a statement as the file has it, without the blanks around it and the semicolon at its end.
+// remark is a comment before a statement.
+var remark = regexp.MustCompile(`^\s*(?:--[^\n]*(?:\n|$)|(?s:/\*.*?\*/))`)
+
+// bare is a statement as the file has it, without the blanks and remarks before it and the semicolon at its end.
 func bare(sql string) string {
+	for remark.MatchString(sql) {
+		sql = remark.ReplaceAllString(sql, "")
+	}
 	return strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(sql), ";"))
 }
 
 // The books are written as plain text, so that a script can hold them; they hold nothing but times, and names and sums
 // of this build's own files.
 
+func stamp(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
+
 func record(r Revision, at time.Time) string {
-	return fmt.Sprintf("INSERT INTO gorp_migrations (id, applied_at) VALUES ('%s', '%s')", r.File, at.UTC().Format(time.RFC3339Nano))
+	return fmt.Sprintf("INSERT INTO gorp_migrations (id, applied_at) VALUES ('%s', '%s')", r.File, stamp(at))
 }
 
 func forget(r Revision) string {

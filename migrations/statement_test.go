@@ -16,15 +16,19 @@ import (
 // revisions makes a set of a test's own: files by name, each with its content.
 func revisions(t *testing.T, d storage.Dialect, files map[string]string) *set {
 	t.Helper()
-	fsys := fstest.MapFS{}
-	for name, content := range files {
-		fsys[string(d)+"/"+name] = &fstest.MapFile{Data: []byte(content)}
-	}
-	s, err := load(fsys, d)
+	s, err := loadFiles(d, files)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func loadFiles(d storage.Dialect, files map[string]string) (*set, error) {
+	fsys := fstest.MapFS{}
+	for name, content := range files {
+		fsys[string(d)+"/"+name] = &fstest.MapFile{Data: []byte(content)}
+	}
+	return load(fsys, d)
 }
 
 func TestLoadRefusesAFileThatIsNoRevision(t *testing.T) {
