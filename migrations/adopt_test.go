@@ -28,7 +28,7 @@ func TestEveryRevisionOfAlembicIsAdoptedWithEveryRow(t *testing.T) {
 					"SELECT * FROM currencyrate WHERE currency_code = 'EUR'", "SELECT * FROM nwcevent", "SELECT * FROM nwcsecret",
 				}
 				if revision >= "20260310_0002" {
-					others = append(others, "SELECT * FROM nfcrequesternonce")
+					others = append(others, "SELECT id, requester_pubkey, flow, nonce, requester_ts, used_at FROM nfcrequesternonce")
 				}
 				if revision >= "20260416_0003" {
 					others = append(others, "SELECT * FROM receiveofferbootstrap")

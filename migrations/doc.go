@@ -9,9 +9,15 @@
 //
 //  1. Nothing is written before everything that can be known beforehand has been found good: the applied migrations
 //     form an unbroken, unchanged prefix of the known ones, the catalogue of a database to adopt is what its revision
-//     says, no guard finds duplicates, and no supported currency is missing.
+//     says, no guard finds duplicates, no supported currency is missing, and no table or column is there that a revision is
+//     still to make.
 //  2. A revision is one transaction: its statements, its record in gorp_migrations, its checksum in
-//     safebox_migration_checksum and, up to [LatestAlembic], the row of alembic_version. A death leaves all or none.
+//     safebox_migration_checksum and, up to [LatestAlembic], the row of alembic_version. A death leaves all or none. One that
+//     is marked notransaction goes step by step, a statement a step: a step that can run in a transaction runs in one with
+//     its outcome in safebox_migration_step; of one that cannot, the intent is recorded before it and the outcome after it.
+//     The next run skips the finished steps. With an intent and no outcome, the catalogue tells of an index whether it is
+//     there, and one that is invalid is dropped and built again; a CALL, or a DO block that commits, must be repeatable.
+//     The books that every revision ends with, and the end of its steps, are one transaction.
 //  3. The records in gorp_migrations are the truth for what is applied, and stay readable by sql-migrate's own tool.
 //     alembic_version follows them: below LatestAlembic the two name the same revision, from there on alembic_version
 //     stays at LatestAlembic.
@@ -23,6 +29,10 @@
 //     one the rows are searched first, and duplicates end the run with nothing changed.
 //  6. The seed is read and checked whole before the database is touched; it adds currencies and changes none.
 //  7. DDL on PostgreSQL waits at most 2 s for a lock, so that it never makes every other session queue behind it;
-//     then it is rolled back and tried again, with growing pauses, for as long as the context lives.
+//     then it is rolled back and tried again, with growing pauses, for as long as the context lives. A revision that changes
+//     a table which others write to holds no lock that keeps them out for longer than a change of the catalogue takes; what
+//     needs longer goes row by row in batches, or builds an index concurrently.
 //  8. Everything may be repeated: after a death at any point the next run completes the work.
+//  9. On SQLite foreign keys are not enforced while a revision's statements run, so that it may rebuild a table that others
+//     refer to; nothing is committed that leaves more rows without the row they refer to than there were.
 package migrations

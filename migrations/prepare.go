@@ -15,7 +15,8 @@ type Options struct {
 	Seed      Seed         // zero: the built-in one
 	Supported []string     // currencies that must be present after the seed; nil: DefaultSupported
 	Logger    *slog.Logger // nil: slog.Default
-	// Progress is told what happens now, between statements and outside transactions: it may use the connection.
+	// Progress is told what happens now: between statements and, while one runs that takes long, at most once a second, from
+	// another goroutine or the one that runs it but never from two at a time. It must not use the connection.
 	Progress func(activity string)
 
 	Yes    bool // Downgrade may lose data
@@ -85,6 +86,9 @@ func Upgrade(ctx context.Context, db *sql.DB, o Options, target string) (Report,
 		return Report{}, err
 	}
 	r := j.report(p)
+	if err := j.set.taken(f, p.applied, to); err != nil {
+		return r, err
+	}
 	if err := j.foresee(ctx, f, to); err != nil {
 		return r, err
 	}
