@@ -86,10 +86,7 @@ func Upgrade(ctx context.Context, db *sql.DB, o Options, target string) (Report,
 		return Report{}, err
 	}
 	r := j.report(p)
-	if err := j.set.taken(f, p.applied, to); err != nil {
-		return r, err
-	}
-	if err := j.foresee(ctx, f, to); err != nil {
+	if err := j.foresee(ctx, f, p.applied, to); err != nil {
 		return r, err
 	}
 	if err := j.carryOut(ctx, f, p, to, &r); err != nil {
@@ -124,7 +121,10 @@ func (j *job) report(p plan) Report {
 }
 
 // foresee refuses what can be known to fail before anything is written.
-func (j *job) foresee(ctx context.Context, f facts, to int) error {
+func (j *job) foresee(ctx context.Context, f facts, from, to int) error {
+	if err := j.set.taken(f, from, to); err != nil {
+		return err
+	}
 	j.progress("checking the guards")
 	if err := j.foreseeGuards(ctx, f.catalogue); err != nil {
 		return err

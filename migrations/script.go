@@ -69,6 +69,12 @@ func (j *job) errand(ctx context.Context, c Command, target string) (e errand, e
 	if e.facts, p, e.to, err = j.aim(ctx, c, target); err != nil {
 		return e, err
 	}
+	if i := e.facts.interrupted; i != nil {
+		return e, &PlanError{
+			Problem: fmt.Sprintf("%s was interrupted on its way %s after step %d of %d, and a script begins at a revision", i.File, direction(i.Up), i.Done, i.Of),
+			Do:      "Bring it to its end with `safebox migrate`, then make the script.",
+		}
+	}
 	e.from = p.applied
 	e.books = j.set.settle(e.facts, e.from, time.Now())
 	if c == CommandDowngrade {
@@ -76,7 +82,7 @@ func (j *job) errand(ctx context.Context, c Command, target string) (e errand, e
 		e.probes = j.set.probes(e.facts.catalogue, e.from, e.to)
 		return e, err
 	}
-	if err := j.foresee(ctx, e.facts, e.to); err != nil {
+	if err := j.foresee(ctx, e.facts, e.from, e.to); err != nil {
 		return e, err
 	}
 	t, exists := e.facts.catalogue[guardedTable]

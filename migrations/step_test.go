@@ -160,6 +160,9 @@ func TestAnIndexThatADeathLeftInvalidIsBuiltAgain(t *testing.T) {
 		t.Error(diff)
 	}
 	let()
+	if _, err := Script(context.Background(), look, options(d), CommandUpgrade, "head"); err == nil || !strings.Contains(err.Error(), "was interrupted on its way up after step") {
+		t.Errorf("a script from the midst of a revision: %v", err)
+	}
 	db, _ = session(t, url)
 	if r, err := Prepare(context.Background(), db, options(d)); err != nil || !slices.Equal(r.Applied, []string{"20261123_0004"}) {
 		t.Fatalf("%+v, %v", r, err)
