@@ -24,7 +24,13 @@ func (l Loss) String() string {
 	if l.Column != "" {
 		place += "." + l.Column
 	}
-	return fmt.Sprintf("%s: %d %s", place, l.Count, l.What)
+	return place + ": " + l.amount()
+}
+
+// amount is what is lost as a number with its noun.
+func (l Loss) amount() string {
+	one := map[string]string{lostRows: "row", lostValues: "value", atWork: "worker at work"}[l.What]
+	return count(int(l.Count), one, l.What)
 }
 
 // what names what is lost, without a number.
@@ -38,8 +44,12 @@ func (l Loss) what() string {
 	return l.What + " of " + l.Table
 }
 
-// atWork is what is said of replicas that a downgrade would cut off; what is lost is their work.
-const atWork = "workers at work"
+// What can be lost. Of replicas that a downgrade cuts off it is their work.
+const (
+	lostRows   = "rows"
+	lostValues = "values"
+	atWork     = "workers at work"
+)
 
 // An Overflow is a column whose values do not fit into the narrower one of an older revision.
 type Overflow struct {
@@ -175,7 +185,7 @@ func (s *set) probes(c catalogue, from, to int) []probe {
 
 func (s *set) probeTable(name string) probe {
 	if name != replicaTable {
-		return probe{fmt.Sprintf("(SELECT count(*) FROM %s)", name), Loss{Table: name, What: "rows"}, nil}
+		return probe{fmt.Sprintf("(SELECT count(*) FROM %s)", name), Loss{Table: name, What: lostRows}, nil}
 	}
 	lately := "now() - interval '30 seconds'"
 	if s.dialect == storage.SQLite {
@@ -200,7 +210,7 @@ func (s *set) probeColumn(name string, col column) probe {
 	if again, ok := made[name+"."+col.Name]; ok {
 		count += fmt.Sprintf(" AND %s %s %s", col.Name, differs, again)
 	}
-	return probe{count + ")", Loss{Table: name, Column: col.Name, What: "values"}, nil}
+	return probe{count + ")", Loss{Table: name, Column: col.Name, What: lostValues}, nil}
 }
 
 // widths is the range of PostgreSQL's integer types. SQLite has one for all.

@@ -230,7 +230,7 @@ func (e *LossError) Error() string {
 		if column == "" {
 			column = "-"
 		}
-		rows = append(rows, []string{l.Table, column, fmt.Sprintf("%d %s", l.Count, l.What)})
+		rows = append(rows, []string{l.Table, column, l.amount()})
 		if l.What == atWork {
 			do = "Stop the workers. " + do
 		}

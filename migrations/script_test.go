@@ -312,7 +312,7 @@ func TestAScriptIsRefusedForWhatTheCommandIsRefusedFor(t *testing.T) {
 		}
 		o.Yes = true
 		script, err := Script(ctx, db, o, CommandDowngrade, "-1")
-		if err != nil || !strings.Contains(script, "-- It takes away what these hold: paymentquote.npub: 1 values") {
+		if err != nil || !strings.Contains(script, "-- It takes away what these hold: paymentquote.npub: 1 value\n") {
 			t.Errorf("with --yes: %v\n%s", err, script)
 		}
 		for _, c := range []struct {
