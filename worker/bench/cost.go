@@ -109,8 +109,8 @@ func (c Cluster) server(ctx context.Context) (description string, err error) {
 	return description, err
 }
 
-// hold lets another session hold a snapshot while the work goes on, as a dump does.
-func (c Cluster) hold(ctx context.Context, work func() error) error {
+// Hold lets another session hold a snapshot while the work goes on, as a dump does.
+func (c Cluster) Hold(ctx context.Context, work func() error) error {
 	return c.with(ctx, "snapshot", func(db storage.DB) error {
 		return db.Inspect(ctx, func(ctx context.Context, conn *sql.DB) error {
 			if db.Dialect() == storage.PostgreSQL {

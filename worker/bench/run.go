@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) (r Result, err error) {
 	}
 	work := func() error { return b.measure(ctx) }
 	if o.Snapshot {
-		err = b.hold(ctx, work)
+		err = b.Hold(ctx, work)
 	} else {
 		err = work()
 	}
