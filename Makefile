@@ -13,11 +13,11 @@ BENCHTIME ?= 1s
 FUZZTIME  ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fuzz bench bench-peers ci clean
+.PHONY: help build run test lint fuzz bench bench-packages bench-peers ci clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nVariables: ARGS (run), PKG and BENCH and BENCHTIME (bench), FUZZTIME (fuzz), VERSION (build).\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nVariables: ARGS (run), BENCH_ROUNDS and BENCH_ONLY and BENCH_LONG (bench), PKG and BENCH and BENCHTIME (bench-packages), FUZZTIME (fuzz), VERSION (build).\n'
 
 build: ## Build bin/safebox, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-X main.version=$(VERSION)' -o bin/safebox ./cmd/safebox
@@ -38,7 +38,11 @@ lint: ## Run the linters and shellcheck
 fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 	.ci/fuzz '$(FUZZTIME)'
 
-bench: ## Run the benchmarks matching BENCH, BENCHTIME (1s) each
+bench: ## Measure the promises on performance beside peers and limits (BENCH_ROUNDS, 3; under 20 minutes)
+	.ci/need postgresql node
+	cd worker/bench/peers && go test -run '^$$' -bench Table -benchtime 1x -timeout 3h .
+
+bench-packages: ## Run the packages' own benchmarks matching BENCH, BENCHTIME (1s) each
 	.ci/need postgresql
 	go test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem -timeout 20m $(PKG)
 

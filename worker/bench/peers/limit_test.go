@@ -15,7 +15,7 @@ func setBased(ctx context.Context, url string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the statement has its answer
+	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, setBasedBefore); err != nil {
 		return 0, err
 	}
@@ -50,7 +50,7 @@ func copied(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read
+	defer conn.Close(context.WithoutCancel(ctx))
 	var rows bytes.Buffer
 	_, err = conn.PgConn().CopyTo(ctx, &rows, `
 		COPY (SELECT l.* FROM event_log l WHERE l.time >= (SELECT min(time) FROM bench_queue) ORDER BY l.recorded_at) TO STDOUT`)
@@ -63,7 +63,7 @@ func copyIn(ctx context.Context, url string, rows []byte) (took time.Duration, n
 	if err != nil {
 		return 0, 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the statement has its answer
+	defer conn.Close(context.WithoutCancel(ctx))
 	began := time.Now()
 	tag, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(rows), "COPY event_log FROM STDIN")
 	return time.Since(began), int(tag.RowsAffected()), err

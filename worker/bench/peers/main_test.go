@@ -62,7 +62,7 @@ func execute(ctx context.Context, url string, statements ...string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the statements have their answers
+	defer conn.Close(context.WithoutCancel(ctx))
 	for _, s := range statements {
 		if _, err := conn.Exec(ctx, s); err != nil {
 			return fmt.Errorf("%.200s: %w", s, err)

@@ -93,7 +93,7 @@ func query(ctx context.Context, url, text string, into ...any) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // only read
+	defer conn.Close(context.WithoutCancel(ctx))
 	return conn.QueryRow(ctx, text).Scan(into...)
 }
 
@@ -182,7 +182,7 @@ func backlog(ctx context.Context, url string, n, wallets int) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the statement has its answer
+	defer conn.Close(context.WithoutCancel(ctx))
 	tag, err := conn.Exec(ctx, `
 		WITH wallet AS MATERIALIZED (
 			SELECT subject, partition, row_number() OVER (ORDER BY subject) AS n,

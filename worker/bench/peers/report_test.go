@@ -142,11 +142,9 @@ func (j judged) verdict() string {
 func (j judged) cells() []string {
 	against, ratio := "", ""
 	if j.theirs != "" {
-		against, ratio = j.base.String(), j.ratio.String()
+		against, ratio = j.base.String(), short(j.ratio.median)+" ×"
 		if j.ratio.least != j.ratio.most {
-			ratio = fmt.Sprintf("%s × (%s to %s)", short(j.ratio.median), short(j.ratio.least), short(j.ratio.most))
-		} else {
-			ratio = short(j.ratio.median) + " ×"
+			ratio += fmt.Sprintf(" (%s to %s)", short(j.ratio.least), short(j.ratio.most))
 		}
 	}
 	return []string{j.what, j.measured.String() + " " + j.unit, against, ratio, j.bound(j.must), j.bound(j.aim), j.verdict()}

@@ -91,7 +91,7 @@ func withBus(ctx context.Context, tb testing.TB, url string, work func(*bus.Bus)
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	b := bus.New(db, bus.Options{Logger: silent})
+	b := bus.New(db, bus.Options{Logger: silent}) //nolint:contextcheck // it is closed below
 	defer b.Close()
 	n, rate, err := work(b)
 	if err != nil {

@@ -104,7 +104,7 @@ func (h *hand) prepared(query string) *sql.Stmt {
 }
 
 func (h *hand) exec(query string, args ...any) {
-	if st := h.prepared(query); st != nil && h.err == nil {
+	if st := h.prepared(query); st != nil && h.err == nil { //nolint:sqlclosecheck // kept for the next batch
 		if _, err := st.ExecContext(h.ctx, args...); err != nil {
 			h.err = fmt.Errorf("%s: %w", query, err)
 		}
@@ -113,7 +113,7 @@ func (h *hand) exec(query string, args ...any) {
 
 // rows reads what a query finds, to the last column.
 func (h *hand) rows(query string, args ...any) (all [][]any) {
-	st := h.prepared(query)
+	st := h.prepared(query) //nolint:sqlclosecheck // kept for the next batch
 	if st == nil || h.err != nil {
 		return nil
 	}

@@ -146,12 +146,15 @@ func (l *lab) measure() error {
 }
 
 func (l *lab) uniform() bench.Shape { return bench.Shape{Events: l.events, Wallets: wallets, Seed: 1} }
+
 func (l *lab) zipf() bench.Shape {
 	return bench.Shape{Events: l.events, Wallets: wallets, Seed: 1, Zipf: 1}
 }
+
 func (l *lab) hot() bench.Shape {
 	return bench.Shape{Events: l.events, Wallets: wallets, Seed: 1, Hot: 0.5}
 }
+
 func (l *lab) small() bench.Shape { return bench.Shape{Events: l.ofPeers, Wallets: wallets, Seed: 1} }
 
 // wanted tells whether one of the groups is measured.

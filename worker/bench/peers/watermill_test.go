@@ -72,7 +72,7 @@ func runWatermill(ctx context.Context, url string, n int) (took time.Duration, e
 			if !open {
 				return 0, errors.New("the subscription ended early")
 			}
-			tx, ok := wsql.TxFromContext(m.Context())
+			tx, ok := wsql.TxFromContext(m.Context()) //nolint:contextcheck // the subscriber puts it into the message
 			if !ok {
 				return 0, errors.New("the message came without its transaction")
 			}
