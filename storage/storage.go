@@ -24,9 +24,9 @@ type DB interface {
 	Dialect() Dialect
 	// Ping asks the database for an answer.
 	Ping(ctx context.Context) error
-	// ClockOffset is how far the database's clock is ahead of this machine's, to half of a round trip; negative where it is
-	// behind. SQLite has no clock of its own: 0.
-	ClockOffset(ctx context.Context) (time.Duration, error)
+	// ClockOffset is how far the database's clock is ahead of this machine's, negative where it is behind, and by how much
+	// that may be wrong: half of the round trip it took to learn it. SQLite has no clock of its own: 0 and 0.
+	ClockOffset(ctx context.Context) (offset, within time.Duration, err error)
 	// Pool tells the state of the pool now.
 	Pool() PoolStats
 	// Marker reads the ready marker; it creates nothing.

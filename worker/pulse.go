@@ -1,9 +1,11 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -139,15 +141,33 @@ func (r *Replica) measure(ctx context.Context) error {
 
 // readClock learns how far the database's clock is from this machine's: an event's lag goes from the one to the other.
 func (r *Replica) readClock(ctx context.Context) error {
-	offset, err := r.options.DB.ClockOffset(ctx)
+	offset, within, err := r.options.DB.ClockOffset(ctx)
 	if err != nil {
 		return err
 	}
-	r.offset.Store(int64(offset))
+	best := r.clock.add(reading{offset, within})
+	r.offset.Store(int64(best))
 	if r.options.Observer != nil {
-		r.options.Observer.ClockOffset(offset)
+		r.options.Observer.ClockOffset(best)
 	}
 	return nil
+}
+
+// readings are the last looks at the database's clock, a minute of them.
+type readings struct {
+	last [int(time.Minute / beatEvery)]reading
+	n    int
+}
+
+type reading struct{ offset, within time.Duration }
+
+// add takes a reading in and returns the offset of the surest one: a round trip that was held up says little. It is the
+// clock filter of NTP (RFC 5905, section 10).
+func (c *readings) add(r reading) time.Duration {
+	c.last[c.n%len(c.last)] = r
+	c.n++
+	known := c.last[:min(c.n, len(c.last))]
+	return slices.MinFunc(known, func(a, b reading) int { return cmp.Compare(a.within, b.within) }).offset
 }
 
 // watchGuards looks at the guards now and then, until ctx ends. An index that someone dropped lets values in that no start

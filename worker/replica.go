@@ -89,7 +89,8 @@ type Replica struct {
 	phase   atomic.Int32
 	leader  atomic.Bool
 	vitals  vitals
-	offset  atomic.Int64 // of the database's clock, in nanoseconds
+	clock   readings     // of the database's clock
+	offset  atomic.Int64 // what they come to, in nanoseconds
 }
 
 type phase int32

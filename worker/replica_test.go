@@ -93,7 +93,9 @@ func TestAReplicaProcessesWhatItFindsAndWhatComesAndDrains(t *testing.T) {
 // ahead is a database whose clock is an hour ahead of this machine's.
 type ahead struct{ storage.DB }
 
-func (ahead) ClockOffset(context.Context) (time.Duration, error) { return time.Hour, nil }
+func (ahead) ClockOffset(context.Context) (offset, within time.Duration, err error) {
+	return time.Hour, time.Millisecond, nil
+}
 
 // lags keeps what a replica tells of lags and of the clock; the rest goes nowhere.
 type lags struct {

@@ -14,8 +14,8 @@ func initialisation() Dashboard {
 					Queries:     []Query{{most(of(m.InitMarker), "state"), "{{state}}"}},
 				},
 				{
-					Title: "Replicas by state of their initialisation", Number: true, Unit: Count,
-					Description: "waiting is normal while somebody leads; failed processes end with the leader's error and are started again by their orchestrator.",
+					Title: "Replicas by state", Number: true, Unit: Count,
+					Description: "How far each has come: waiting is normal while somebody leads; failed processes end with the leader's error and are started again by their orchestrator.",
 					Queries:     []Query{{sum(of(m.InitState), "state"), "{{state}}"}},
 				},
 				{

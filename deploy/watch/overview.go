@@ -24,7 +24,7 @@ func overview() Dashboard {
 					Queries:     []Query{{most(of(m.ParkedWallets)), "wallets"}},
 				},
 				{
-					Title: "Age of the oldest event that waits", Number: true, Unit: Seconds,
+					Title: "Oldest event waits", Number: true, Unit: Seconds,
 					Description: "How long the first event that is not processed yet has been in the log; 0 when none waits. Growing while the backlog does not move: something holds a lock or the lanes are stuck.",
 					Queries:     []Query{{"(time() - " + least(of(m.EventOldest)+" > 0") + ") or vector(0)", "age"}},
 				},

@@ -137,12 +137,11 @@ func (s *PrometheusServer) Query(tb testing.TB, expr string) []Sample {
 	return s.ask(tb, "query", url.Values{"query": {expr}})
 }
 
-// Range answers PromQL for the time until now, in steps.
-func (s *PrometheusServer) Range(tb testing.TB, expr string, over, step time.Duration) []Sample {
+// Range answers PromQL for the time from one moment to another, in steps.
+func (s *PrometheusServer) Range(tb testing.TB, expr string, from, to time.Time, step time.Duration) []Sample {
 	tb.Helper()
-	now := time.Now()
 	return s.ask(tb, "query_range", url.Values{
-		"query": {expr}, "start": {moment(now.Add(-over))}, "end": {moment(now)}, "step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)},
+		"query": {expr}, "start": {moment(from)}, "end": {moment(to)}, "step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)},
 	})
 }
 

@@ -63,18 +63,19 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // ClockOffset implements storage.DB: the server read its clock, as far as one can know, in the middle of the round trip.
-func (db *DB) ClockOffset(ctx context.Context) (time.Duration, error) {
+func (db *DB) ClockOffset(ctx context.Context) (offset, within time.Duration, err error) {
 	c, err := db.acquire(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer c.Release()
 	var at time.Time
 	began := time.Now()
 	if err := db.queryRowOn(ctx, c, queries.Get("clock"), nil, &at); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return at.Sub(began.Add(time.Since(began) / 2)), nil
+	within = time.Since(began) / 2
+	return at.Sub(began.Add(within)), within, nil
 }
 
 // Pool tells the state of the pool now.

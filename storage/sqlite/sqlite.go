@@ -71,7 +71,9 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // ClockOffset implements storage.DB: the file has no clock, and every process that writes into it reads this machine's.
-func (db *DB) ClockOffset(context.Context) (time.Duration, error) { return 0, nil }
+func (db *DB) ClockOffset(context.Context) (offset, within time.Duration, err error) {
+	return 0, 0, nil
+}
 
 // Pool tells the state of the readers and the writer together.
 func (db *DB) Pool() storage.PoolStats {
