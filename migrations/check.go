@@ -50,7 +50,12 @@ func Check(ctx context.Context, db *sql.DB, o CheckOptions) (CheckReport, error)
 		place = s.claimed(f)
 	}
 	r.Revision, r.Head = s.id(place), place == len(s.revisions)-1
-	r.Differences = append(r.Differences, s.compare(f.catalogue, place)...)
+	if i := f.interrupted; i == nil {
+		r.Differences = append(r.Differences, s.compare(f.catalogue, place)...)
+	} else if r.Problem == "" {
+		// In the midst of a revision the tables are those of none.
+		r.Problem, r.Do = i.in(s), fmt.Sprintf("Bring it to its end with %s.", i.goOn(s))
+	}
 	r.Pending = append(r.Pending, ids(s.revisions[place+1:])...)
 	counts := worst(r.Differences)
 	if o.AllowHarmless && counts == Harmless {

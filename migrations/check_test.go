@@ -36,15 +36,18 @@ func TestCheckHoldsTheTablesAgainstTheRevisions(t *testing.T) {
 		{"Alembic's third", asAlembic("20260416_0003"), false, false, "20260416_0003", nil, "", "The database is 1 revision behind: run `safebox migrate upgrade head`."},
 		{
 			"an index too many", prepared("CREATE INDEX mine ON nwcevent (event_id)"), false, true, Latest(),
-			[]string{"nwcevent mine nothing index (event_id) harmless: an index more changes no answer"}, "", "Nothing has to be done: no program notices these differences.",
+			[]string{"nwcevent mine nothing index (event_id) harmless: an index more changes no answer"},
+			"", "Nothing has to be done: no program notices these differences.",
 		},
 		{
 			"an index too few", prepared("DROP INDEX ix_nwcsecret_npub"), false, false, Latest(),
-			[]string{"nwcsecret ix_nwcsecret_npub index (npub) nothing missing: it can be built"}, "", "Run `safebox migrate stamp --repair 20261123_0004`, which shows what it does with --sql.",
+			[]string{"nwcsecret ix_nwcsecret_npub index (npub) nothing missing: it can be built"},
+			"", "Run `safebox migrate stamp --repair 20261123_0004`, which shows what it does with --sql.",
 		},
 		{
 			"a table too few", prepared("DROP TABLE ledger_entry"), false, false, Latest(),
-			[]string{"ledger_entry - a table nothing contradicts: what it held cannot be made again"}, "gorp_migrations says revision 20261123_0004, but the database differs from it in 1 place",
+			[]string{"ledger_entry - a table nothing contradicts: what it held cannot be made again"},
+			"gorp_migrations says revision 20261123_0004, but the database differs from it in 1 place",
 			"make those tables what revision 20261123_0004 says, or restore a backup",
 		},
 		{
@@ -52,7 +55,8 @@ func TestCheckHoldsTheTablesAgainstTheRevisions(t *testing.T) {
 				"CREATE INDEX ix_nwcsecret_npub ON nwcsecret (npub)"), false, false, Latest(), []string{"nwcsecret npub", "contradicts: it may hold nulls"}, "", "Make the tables what revision 20261123_0004 says, or restore a backup.",
 		},
 		{
-			"tables without a version", asCreateAll, false, false, "20260416_0003", []string{"session_nonce"},
+			"tables without a version", asCreateAll, false, false, "20260416_0003",
+			[]string{"session_nonce"},
 			"the database has tables of Safebox, but no alembic_version or gorp_migrations names their revision", "`safebox migrate stamp --repair 20260416_0003`",
 		},
 		{

@@ -15,7 +15,9 @@ type State struct {
 	Head     bool     `json:"head"`     // Revision is the newest that this build knows
 	Recorded bool     `json:"recorded"` // the revision is in our own records, not only in alembic_version
 	Pending  []string `json:"pending"`  // revisions an upgrade would apply, in order
-	Problem  string   `json:"problem,omitempty"`
+	// Interrupted tells of a revision that was begun step by step and is not at its end; "" where none is under way.
+	Interrupted string `json:"interrupted,omitempty"`
+	Problem     string `json:"problem,omitempty"`
 }
 
 // Current reads where the database stands; it writes nothing and creates nothing. A database that an upgrade would
@@ -32,6 +34,9 @@ func Current(ctx context.Context, db *sql.DB, d storage.Dialect) (State, error) 
 	state := State{Recorded: len(f.records) > 0, Pending: []string{}}
 	if len(f.versions) == 1 {
 		state.Alembic = f.versions[0]
+	}
+	if f.interrupted != nil {
+		state.Interrupted = f.interrupted.in(j.set)
 	}
 	p, err := j.set.plan(f)
 	if err != nil {

@@ -119,7 +119,13 @@ func (s *set) plan(f facts) (plan, error) {
 		return plan{}, err
 	}
 	switch expected := s.index(s.alembicOf(recorded)); {
-	case recorded < 0 && stated < 0:
+	case f.interrupted != nil && stated != expected:
+		return plan{}, &PlanError{
+			Problem: fmt.Sprintf("%s, and meanwhile alembic_version was set to %s, which the records do not name", f.interrupted.in(s), orBase(s.id(stated))),
+			Do: fmt.Sprintf("If nothing but that row was changed, set it to %s and go on with %s; else restore a backup.",
+				orNothing(s.alembicOf(recorded)), f.interrupted.goOn(s)),
+		}
+	case recorded < 0 && stated < 0 && f.interrupted == nil:
 		if place, differences := s.best(f.catalogue); place >= 0 {
 			return plan{}, &UnstampedError{s.revisions[place].ID, differences}
 		}
@@ -144,7 +150,7 @@ func (s *set) plan(f facts) (plan, error) {
 // In the midst of a revision that goes step by step the tables are those of no revision, and its steps tell where they are.
 func (s *set) inStep(f facts, recorded int) (plan, error) {
 	if f.interrupted != nil {
-		return plan{applied: recorded}, nil
+		return plan{applied: recorded}, s.interruption(f, recorded)
 	}
 	found := s.compare(f.catalogue, recorded)
 	for _, d := range found {
@@ -153,6 +159,58 @@ func (s *set) inStep(f facts, recorded int) (plan, error) {
 		}
 	}
 	return plan{applied: recorded, drift: found}, nil
+}
+
+// interruption refuses an interrupted revision that does not follow from the records.
+func (s *set) interruption(f facts, recorded int) error {
+	place, next := s.file(f.interrupted.File), recorded
+	if f.interrupted.Up {
+		next++
+	}
+	if place == next {
+		return nil
+	}
+	return &PlanError{
+		Problem: fmt.Sprintf("%s, but the records are at %s", f.interrupted.in(s), orBase(s.id(recorded))),
+		Do:      "Run the build that began it, or restore a backup.",
+	}
+}
+
+// goesOn refuses a command that would not take an interrupted revision to its end.
+func (s *set) goesOn(c Command, f facts, to int) error {
+	i := f.interrupted
+	if i == nil {
+		return nil
+	}
+	place := s.file(i.File)
+	if c == CommandUpgrade && i.Up && to >= place || c == CommandDowngrade && !i.Up && to < place {
+		return nil
+	}
+	return &PlanError{
+		Problem: i.in(s),
+		Do:      fmt.Sprintf("Bring it to its end with %s first.", i.goOn(s)),
+	}
+}
+
+// in says where a revision was interrupted.
+func (i *interruption) in(s *set) string {
+	return fmt.Sprintf("the revision %s was interrupted on its way %s, with %d of %d steps done", i.id(s), direction(i.Up), i.Done, i.Of)
+}
+
+// goOn is the command that takes it to its end.
+func (i *interruption) goOn(s *set) string {
+	if i.Up {
+		return fmt.Sprintf("`safebox migrate upgrade %s`", i.id(s))
+	}
+	return fmt.Sprintf("`safebox migrate downgrade %s`", orBase(s.id(s.file(i.File)-1)))
+}
+
+// id is the revision's, or what its file is called where this build does not know it.
+func (i *interruption) id(s *set) string {
+	if place := s.file(i.File); place >= 0 {
+		return s.id(place)
+	}
+	return i.File
 }
 
 // behind plans for a database whose alembic_version names an older revision than its records. Either the row lags, and

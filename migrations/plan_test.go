@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -194,4 +195,102 @@ func TestAMismatchNamesTheRevisionThatFitsBetter(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
+}
+
+// Only what takes an interrupted revision to its end may be run, and everything else says what that is.
+func TestAnInterruptedRevisionIsBroughtToItsEndFirst(t *testing.T) {
+	s := sets()[storage.PostgreSQL]
+	last := len(s.revisions) - 1
+	for _, c := range []struct {
+		up      bool
+		command Command
+		to      int
+		do      string // "": it goes on
+	}{
+		{true, CommandUpgrade, last, ""},
+		{true, CommandUpgrade, last - 1, "`safebox migrate upgrade 20261123_0004`"},
+		{true, CommandDowngrade, last - 2, "`safebox migrate upgrade 20261123_0004`"},
+		{true, CommandStamp, last, "`safebox migrate upgrade 20261123_0004`"},
+		{false, CommandDowngrade, last - 1, ""},
+		{false, CommandDowngrade, -1, ""},
+		{false, CommandDowngrade, last, "`safebox migrate downgrade 20260416_0003`"},
+		{false, CommandUpgrade, last, "`safebox migrate downgrade 20260416_0003`"},
+		{false, CommandStamp, last, "`safebox migrate downgrade 20260416_0003`"},
+	} {
+		err := s.goesOn(c.command, facts{interrupted: &interruption{s.revisions[last].File, c.up, 3, 9}}, c.to)
+		if c.do == "" {
+			if err != nil {
+				t.Errorf("%+v: %v", c, err)
+			}
+			continue
+		}
+		reads(t, err, 65, "the revision 20261123_0004 was interrupted on its way "+direction(c.up)+", with 3 of 9 steps done; nothing was changed",
+			"Bring it to its end with "+c.do+" first")
+	}
+	if got := (&interruption{s.revisions[0].File, false, 1, 2}).goOn(s); got != "`safebox migrate downgrade base`" {
+		t.Error(got)
+	}
+}
+
+func TestAnInterruptedRevisionThatTheBooksContradictIsRefused(t *testing.T) {
+	s := sets()[storage.PostgreSQL]
+	last := len(s.revisions) - 1
+	up, down := &interruption{s.revisions[last].File, true, 3, 9}, &interruption{s.revisions[last].File, false, 3, 9}
+	first, third := filesOf(s.revisions[:1]), filesOf(s.revisions[:last])
+	for _, c := range []struct {
+		name string
+		f    facts
+		want []string
+	}{
+		{"Alembic went back", facts{interrupted: up, records: third, versions: []string{"20260310_0002"}}, []string{
+			"20261123_0004 was interrupted on its way up", "meanwhile alembic_version was set to 20260310_0002", "set it to 20260416_0003 and go on with `safebox migrate upgrade 20261123_0004`; else restore a backup",
+		}},
+		{"it does not follow", facts{interrupted: up, records: first, versions: []string{"20260220_0001"}}, []string{
+			"20261123_0004 was interrupted on its way up", "but the records are at 20260220_0001", "Run the build that began it, or restore a backup",
+		}},
+		{"it is not recorded", facts{interrupted: down, records: third, versions: []string{"20260416_0003"}}, []string{
+			"20261123_0004 was interrupted on its way down", "but the records are at 20260416_0003",
+		}},
+		{"it is not known", facts{interrupted: &interruption{"20300101_0009_future.sql", true, 1, 2}, records: third, versions: []string{"20260416_0003"}}, []string{
+			"the revision 20300101_0009_future.sql was interrupted", "Run the build that began it",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := s.plan(c.f)
+			reads(t, err, 65, c.want...)
+		})
+	}
+}
+
+func TestReadersTellOfAnInterruptedRevision(t *testing.T) {
+	ctx, d := context.Background(), storage.PostgreSQL
+	db := place(t, d)()
+	if _, err := Upgrade(ctx, db, options(d), LatestAlembic); err != nil {
+		t.Fatal(err)
+	}
+	step := sets()[d].steps(len(Revisions(d))-1, true)[0]
+	for _, statement := range []string{createSteps, step.SQL, step.ran(time.Now())} {
+		exec(t, db, statement)
+	}
+	const says = "the revision 20261123_0004 was interrupted on its way up, with 1 of "
+	before := state(t, db, d)
+	if s, err := Current(ctx, db, d); err != nil || s.Revision != LatestAlembic || s.Problem != "" || !strings.HasPrefix(s.Interrupted, says) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	r, err := Check(ctx, db, CheckOptions{Dialect: d})
+	if err != nil || r.OK || len(r.Differences) > 0 || !strings.HasPrefix(r.Problem, says) || r.Do != "Bring it to its end with `safebox migrate upgrade 20261123_0004`." {
+		t.Errorf("%+v, %v", r, err)
+	}
+	_, err = Downgrade(ctx, db, options(d), "-1")
+	reads(t, err, 65, says, "Bring it to its end with `safebox migrate upgrade 20261123_0004` first")
+	_, err = Stamp(ctx, db, options(d), LatestAlembic)
+	reads(t, err, 65, says, "Bring it to its end with `safebox migrate upgrade 20261123_0004` first")
+	_, err = Script(ctx, db, options(d), CommandUpgrade, "head")
+	reads(t, err, 65, says, "and a script begins at a revision", "Bring it to its end with `safebox migrate upgrade 20261123_0004`, then make the script")
+	if diff := cmp.Diff(before, state(t, db, d)); diff != "" {
+		t.Error(diff)
+	}
+	if r, err := Prepare(ctx, db, options(d)); err != nil || !r.Head {
+		t.Errorf("%+v, %v", r, err)
+	}
 }

@@ -107,8 +107,10 @@ func (j *job) aim(ctx context.Context, c Command, target string) (f facts, p pla
 	if p, err = j.set.plan(f); err != nil {
 		return f, p, 0, err
 	}
-	to, err = j.set.target(c, target, p.applied)
-	return f, p, to, err
+	if to, err = j.set.target(c, target, p.applied); err != nil {
+		return f, p, 0, err
+	}
+	return f, p, to, j.set.goesOn(c, f, to)
 }
 
 // report is one that tells of the plan and of no work yet.

@@ -71,8 +71,8 @@ func (j *job) errand(ctx context.Context, c Command, target string) (e errand, e
 	}
 	if i := e.facts.interrupted; i != nil {
 		return e, &PlanError{
-			Problem: fmt.Sprintf("%s was interrupted on its way %s after step %d of %d, and a script begins at a revision", i.File, direction(i.Up), i.Done, i.Of),
-			Do:      "Bring it to its end with `safebox migrate`, then make the script.",
+			Problem: i.in(j.set) + ", and a script begins at a revision",
+			Do:      fmt.Sprintf("Bring it to its end with %s, then make the script.", i.goOn(j.set)),
 		}
 	}
 	e.from = p.applied
@@ -153,7 +153,7 @@ func (j *job) write(e errand) string {
 	if e.command != CommandStamp {
 		s.put(e.books...)
 	}
-	s.revisionEnds()
+	s.end()
 
 	switch e.command {
 	case CommandStamp:
@@ -170,13 +170,13 @@ func (j *job) write(e errand) string {
 		for place := e.from; place > e.to; place-- {
 			s.say("taking back " + j.id(place))
 			s.run(j.set.statements(place, false, time.Now())...)
-			s.revisionEnds()
+			s.end()
 		}
 	default:
 		for place := e.from + 1; place <= e.to; place++ {
 			s.say("migrating to " + j.id(place))
 			s.run(j.set.statements(place, true, time.Now())...)
-			s.revisionEnds()
+			s.end()
 		}
 		if j.isHead(e.to) {
 			j.finish(s, e)
@@ -191,10 +191,10 @@ func (j *job) finish(s *script, e errand) {
 	s.say("building the guards")
 	for _, g := range e.guards {
 		if slices.Contains(e.stale, g.indexName()) {
-			s.run(statement{"DROP INDEX CONCURRENTLY IF EXISTS " + g.indexName(), true})
+			s.run(statement{SQL: "DROP INDEX CONCURRENTLY IF EXISTS " + g.indexName(), Outside: true})
 		}
 		create := strings.Replace(g.create(j.Dialect), g.indexName(), "IF NOT EXISTS "+g.indexName(), 1)
-		s.run(statement{create, j.Dialect == storage.PostgreSQL})
+		s.run(statement{SQL: create, Outside: j.Dialect == storage.PostgreSQL})
 	}
 	s.say("seeding currencies")
 	s.begin()
@@ -214,7 +214,7 @@ func (j *job) finish(s *script, e errand) {
 			"Add them to the file that CURRENCY_CSV names, and make the script again.",
 		})
 	}
-	s.revisionEnds()
+	s.end()
 }
 
 // An assertion ends the script unless its condition holds.
@@ -343,8 +343,8 @@ func (s *script) commit() {
 	}
 }
 
-// revisionEnds commits on PostgreSQL. On SQLite all of the script is one transaction.
-func (s *script) revisionEnds() {
+// end commits on PostgreSQL. On SQLite all of the script is one transaction.
+func (s *script) end() {
 	if s.dialect == storage.PostgreSQL {
 		s.commit()
 	}
@@ -357,6 +357,9 @@ func (s *script) run(statements ...statement) {
 		case !st.Outside:
 			s.begin()
 			s.put(st.SQL)
+			if st.Ends {
+				s.end()
+			}
 		case strings.Contains(st.SQL, "CONCURRENTLY"):
 			// It waits for old transactions, and nobody queues behind it.
 			s.commit()

@@ -98,6 +98,9 @@ func (j *job) judge(ctx context.Context, target string) (s stamping, err error) 
 	if s.from, err = j.set.known(s.facts); err != nil {
 		return s, err
 	}
+	if err := j.set.goesOn(CommandStamp, s.facts, s.from); err != nil {
+		return s, err
+	}
 	if !j.Purge {
 		stated, err := j.set.stated(s.facts)
 		if err != nil {

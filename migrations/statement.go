@@ -10,7 +10,8 @@ import (
 // A statement is one of those that take a revision up or down.
 type statement struct {
 	SQL     string // without a semicolon at its end
-	Outside bool   // it cannot run in a transaction; those between two such ones may share one
+	Outside bool   // it cannot run in a transaction
+	Ends    bool   // the record of a step: the transaction ends behind it, so that no lock is held on to
 }
 
 // statements is all that one revision does, in order: its own statements and the books that are kept of it. The record in
@@ -24,9 +25,9 @@ func (s *set) statements(place int, up bool, at time.Time) []statement {
 		all = append(all, statement{SQL: createSteps})
 		for _, st := range steps {
 			if st.Outside {
-				all = append(all, statement{SQL: st.begun(at)}, st.statement, statement{SQL: st.finished(at)})
+				all = append(all, statement{SQL: st.begun(at), Ends: true}, st.statement, statement{SQL: st.finished(at), Ends: true})
 			} else {
-				all = append(all, st.statement, statement{SQL: st.ran(at)})
+				all = append(all, st.statement, statement{SQL: st.ran(at), Ends: true})
 			}
 		}
 	}
@@ -46,7 +47,7 @@ func (s *set) own(place int, up bool) []statement {
 	all := make([]statement, len(texts))
 	for i, text := range texts {
 		sql := bare(text)
-		all[i] = statement{sql, outside(sql)}
+		all[i] = statement{SQL: sql, Outside: outside(sql)}
 	}
 	return all
 }
