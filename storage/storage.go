@@ -80,6 +80,9 @@ type Reader interface {
 	OldestPending(ctx context.Context, topic, group string) (time.Time, error)
 	// Audit proves the ledger's invariants, in one snapshot, or lists what breaks them.
 	Audit(ctx context.Context, topic, group string) (ledger.Audit, error)
+	// Rebuild is an audit that folds the log again, from nothing, and compares what comes of it with what is stored:
+	// ledger.Audit.Rebuild says what that proves. All of it reads one snapshot. progress is told how many events are folded.
+	Rebuild(ctx context.Context, topic, group string, progress func(events int64)) (ledger.Audit, error)
 }
 
 // Replica is the heartbeat of one worker process.

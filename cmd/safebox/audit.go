@@ -15,14 +15,27 @@ import (
 )
 
 func (a *app) auditCommand() *cobra.Command {
-	return a.printing(&cobra.Command{
+	var rebuild bool
+	c := a.printing(&cobra.Command{
 		Use: "audit", Short: "Prove that every event was applied exactly once and every balance follows from the journal",
 		Long: "audit reads the log, the journal and the wallets in one snapshot and holds them against one another. It exits 65 when\n" +
-			"something does not fit, and lists it.",
+			"something does not fit, and lists it. With --rebuild it folds the whole log again as well, from nothing and in memory,\n" +
+			"and compares every outcome, every entry and every wallet with what comes of that; it writes nothing. That takes memory\n" +
+			"for the wallets, their quotes and the ids of nonces, not for the events.",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.query(cmd.Context(), "audit", func(ctx context.Context, db storage.DB) error {
-				audit, err := db.Audit(ctx, event.Topic, ledgerGroup)
+				var audit ledger.Audit
+				var err error
+				if rebuild {
+					progress := terminal.NewProgress(a.err)
+					audit, err = db.Rebuild(ctx, event.Topic, ledgerGroup, func(events int64) {
+						progress.Say(func() string { return terminal.Plural(events, "event") + " folded again" })
+					})
+					progress.Clear()
+				} else {
+					audit, err = db.Audit(ctx, event.Topic, ledgerGroup)
+				}
 				if err != nil {
 					return err
 				}
@@ -43,6 +56,8 @@ func (a *app) auditCommand() *cobra.Command {
 			})
 		},
 	})
+	c.Flags().BoolVar(&rebuild, "rebuild", false, "fold the whole log again and compare what comes of it")
+	return c
 }
 
 func (a *app) printAudit(audit ledger.Audit) error {
@@ -57,13 +72,25 @@ func (a *app) printAudit(audit ledger.Audit) error {
 		{"parked", audit.Parked},
 		{"wallets", audit.Wallets},
 		{"journal entries", audit.Entries},
+	} {
+		t.Row(row.name, terminal.Count(row.n))
+	}
+	for _, row := range []struct {
+		name string
+		sum  ledger.Sum
+	}{
 		{"opening balances, sats", audit.OpeningTotal},
 		{"+ credits", audit.CreditTotal},
 		{"- debits", audit.DebitTotal},
 		{"- fees", audit.FeeTotal},
 		{"= balances", audit.BalanceTotal},
 	} {
-		t.Row(row.name, terminal.Count(row.n))
+		t.Row(row.name, terminal.Digits(row.sum.String()))
+	}
+	if r := audit.Rebuilt; r != nil {
+		t.Row("folded again", terminal.Count(r.Events))
+		t.Row("wallets from before the events", terminal.Count(r.Adopted))
+		t.Row("rejections that only those explain", terminal.Count(r.Unproved))
 	}
 	for _, reason := range slices.Sorted(maps.Keys(audit.Reasons)) {
 		t.Row("rejected: "+reason, terminal.Count(audit.Reasons[reason]))
@@ -100,6 +127,8 @@ func verdict(audit ledger.Audit) string {
 		return "The books agree so far; " + terminal.Plural(audit.Pending, "event") + " not processed yet."
 	case audit.Parked > 0:
 		return "The books agree; " + terminal.Plural(audit.Parked, "event") + " parked: `safebox parked list` shows them."
+	case audit.Rebuilt != nil:
+		return "Every event was applied or rejected exactly once, and the log folded again makes the same books."
 	default:
 		return "Every event was applied or rejected exactly once, and every balance follows from the journal."
 	}

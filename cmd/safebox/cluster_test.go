@@ -81,8 +81,8 @@ func (s *site) holds(want demo.Tally) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		s.t.Errorf("audit (-tally +database):\n%s", diff)
 	}
-	if audit.BalanceTotal != want.Total() {
-		s.t.Errorf("the balances sum to %d, by the tally to %d", audit.BalanceTotal, want.Total())
+	if !audit.BalanceTotal.Equal(ledger.Sats(want.Total())) {
+		s.t.Errorf("the balances sum to %s, by the tally to %d", audit.BalanceTotal, want.Total())
 	}
 }
 

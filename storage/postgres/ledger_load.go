@@ -103,13 +103,17 @@ func scanAccounts(rows pgx.Rows, s *ledger.State) error {
 	defer rows.Close()
 	for rows.Next() {
 		var a ledger.Account // a fresh one each time: it holds pointers
-		if err := rows.Scan(&a.ID, &a.Npub, &a.Handle, &a.CustomHandle, &a.Owner, &a.HomeRelay, &a.OnboardCode, &a.AccessKey,
-			&a.EmergencyCode, &a.CurrencyCode, &a.Balance, &a.OpeningBalance, &a.EntryCount); err != nil {
+		if err := scanAccount(rows, &a); err != nil {
 			return err
 		}
 		s.AddAccount(a)
 	}
 	return rows.Err()
+}
+
+func scanAccount(row pgx.CollectableRow, a *ledger.Account) error {
+	return row.Scan(&a.ID, &a.Npub, &a.Handle, &a.CustomHandle, &a.Owner, &a.HomeRelay, &a.OnboardCode, &a.AccessKey,
+		&a.EmergencyCode, &a.CurrencyCode, &a.Balance, &a.OpeningBalance, &a.EntryCount)
 }
 
 func scanOwners(rows pgx.Rows, s *ledger.State) error {

@@ -10,7 +10,8 @@ import (
 // loader runs Load's statements until one fails.
 type loader struct {
 	ctx context.Context // it lives for one call of Load
-	tx  *transaction
+	db  *DB
+	on  runner
 	err error
 }
 
@@ -19,7 +20,7 @@ func (l *loader) load(keys int, q storage.Query, dest []any, add func(), args ..
 	if keys == 0 || l.err != nil {
 		return
 	}
-	rows, err := l.tx.query(l.ctx, q, args...)
+	rows, err := l.db.queryOn(l.ctx, l.on, q, args...)
 	if err == nil {
 		err = rows.each(dest, func() error { add(); return nil })
 	}
@@ -29,24 +30,17 @@ func (l *loader) load(keys int, q storage.Query, dest []any, add func(), args ..
 // Load implements ledger.Tx: at most nine statements. The write lock is the lock on the wallets.
 func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
 	s := ledger.NewState()
-	l := loader{ctx: ctx, tx: b.tx}
+	l := loader{ctx: ctx, db: b.tx.db, on: b.tx}
 	var a ledger.Account
 	l.load(len(k.Npubs), qLoadWallets, []any{
 		&a.ID, &a.Npub, &a.Handle, &a.CustomHandle, &a.Owner, &a.HomeRelay, &a.OnboardCode, &a.AccessKey, &a.EmergencyCode,
 		&a.CurrencyCode, &a.Balance, &a.OpeningBalance, &a.EntryCount,
 	}, func() { s.AddAccount(a) }, array(k.Npubs))
 	var first, second, third string
+	l.loadRecords(s, k)
 	l.load(len(k.Handles)+len(k.CustomHandles)+len(k.AccessKeys)+len(k.EmergencyCodes), qLoadOwners,
 		[]any{&first, &second, &third}, func() { addOwner(s, first, second, third) },
 		array(k.Handles), array(k.CustomHandles), array(k.AccessKeys), array(k.EmergencyCodes))
-	l.load(len(k.NWCSecrets), qLoadSecrets, []any{&first, &second}, func() { s.AddSecret(first, second) }, array(k.NWCSecrets))
-	var q ledger.Quote
-	l.load(len(k.Quotes), qLoadQuotes, []any{&q.ID, &q.Npub, &q.Handle, &q.Quote, &q.Amount, &q.Mint, &q.Paid},
-		func() { s.AddQuote(q) }, array(k.Quotes))
-	l.load(len(k.NWCEvents), qLoadNWCEvents, []any{&first}, func() { s.AddNWCEvent(first) }, array(k.NWCEvents))
-	var n ledger.Nonce
-	l.load(len(k.Nonces), qLoadNonces, []any{&n.RequesterPubkey, &n.Flow, &n.Nonce}, func() { s.AddNonce(n) }, nonceArray(k.Nonces))
-	l.load(len(k.Offers), qLoadOffers, []any{&first}, func() { s.AddOffer(first) }, array(k.Offers))
 	var refreshed moment
 	l.load(len(k.Currencies), qLoadRates, []any{&first, &refreshed},
 		func() { s.AddRate(ledger.Rate{Code: first, RefreshedAt: refreshed.Time}) }, array(k.Currencies))
@@ -55,6 +49,19 @@ func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) 
 	l.load(len(missing), qLoadAwaited, []any{&first, &recorded}, func() { s.AddAwaited(first, recorded.Time) },
 		b.topic, b.group, array(missing))
 	return s, l.err
+}
+
+// loadRecords loads what is no wallet.
+func (l *loader) loadRecords(s *ledger.State, k ledger.Keys) {
+	var first, second string
+	l.load(len(k.NWCSecrets), qLoadSecrets, []any{&first, &second}, func() { s.AddSecret(first, second) }, array(k.NWCSecrets))
+	var q ledger.Quote
+	l.load(len(k.Quotes), qLoadQuotes, []any{&q.ID, &q.Npub, &q.Handle, &q.Quote, &q.Amount, &q.Mint, &q.Paid},
+		func() { s.AddQuote(q) }, array(k.Quotes))
+	l.load(len(k.NWCEvents), qLoadNWCEvents, []any{&first}, func() { s.AddNWCEvent(first) }, array(k.NWCEvents))
+	var n ledger.Nonce
+	l.load(len(k.Nonces), qLoadNonces, []any{&n.RequesterPubkey, &n.Flow, &n.Nonce}, func() { s.AddNonce(n) }, nonceArray(k.Nonces))
+	l.load(len(k.Offers), qLoadOffers, []any{&first}, func() { s.AddOffer(first) }, array(k.Offers))
 }
 
 func addOwner(s *ledger.State, column, value, npub string) {

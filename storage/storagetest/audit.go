@@ -59,7 +59,7 @@ func auditOfASoundLedger(t *testing.T, f fixture) {
 	want := ledger.Audit{
 		OK: true, Events: 10, Pending: 1, Applied: 5, Rejected: 3, Parked: 1,
 		Reasons: map[string]int64{"insufficient_funds": 1, "unknown_wallet": 2}, Wallets: 2, Entries: 9,
-		BalanceTotal: 87, CreditTotal: 130, DebitTotal: 40, FeeTotal: 3, Findings: []ledger.Finding{},
+		BalanceTotal: ledger.Sats(87), CreditTotal: ledger.Sats(130), DebitTotal: ledger.Sats(40), FeeTotal: ledger.Sats(3), Findings: []ledger.Finding{},
 	}
 	if diff := cmp.Diff(want, audit(t, f)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -152,7 +152,7 @@ func auditFindsDamage(t *testing.T, f fixture) {
 			name: "an entry with another amount",
 			do:   []string{fmt.Sprintf("UPDATE ledger_entry SET amount = amount + 1 WHERE position = 2 AND partition = %d", alices)},
 			undo: []string{fmt.Sprintf("UPDATE ledger_entry SET amount = amount - 1 WHERE position = 2 AND partition = %d", alices)},
-			want: []string{"balance_total ", "entry_balance " + l.alice, "wallet_balance " + l.alice},
+			want: []string{"balance_total ", "entry_amount " + l.alice, "entry_balance " + l.alice, "wallet_balance " + l.alice},
 		},
 		{
 			name: "a sat out of nowhere",
@@ -192,7 +192,7 @@ func auditFindsDamage(t *testing.T, f fixture) {
 		wantSound(t, f.db)
 	}
 	want := []string{
-		"balance_total", "entry_balance", "entry_number", "entry_without_event", "entry_without_wallet", "event_lost", "event_total",
+		"balance_total", "entry_amount", "entry_balance", "entry_number", "entry_without_event", "entry_without_wallet", "event_lost", "event_total",
 		"parked_and_processed", "processed_beyond_cursor", "wallet_balance", "wallet_entry_count",
 	}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(every))); diff != "" {
@@ -207,7 +207,7 @@ func auditStartsFromOpenings(t *testing.T, f fixture) {
 	mustAppend(t, f.db, credit("1", alice, 2))
 	drain(t, f.db)
 	a := audit(t, f)
-	if !a.OK || a.OpeningTotal != 40 || a.BalanceTotal != 42 || a.CreditTotal != 2 {
+	if !a.OK || !a.OpeningTotal.Equal(ledger.Sats(40)) || !a.BalanceTotal.Equal(ledger.Sats(42)) || !a.CreditTotal.Equal(ledger.Sats(2)) {
 		t.Errorf("%+v", a)
 	}
 	w, err := f.db.Wallet(Context(t), "alice")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
 )
 
 var contentionTests = []conformanceTest{
@@ -277,8 +278,8 @@ func lanesTransferCrosswise(t *testing.T, f fixture) {
 	if !a.OK || a.Pending != 0 || a.Applied+a.Rejected != events+2*wallets || a.Applied < events/2 {
 		t.Errorf("audit: OK %v, %d pending, %d applied, %d rejected %v, findings %+v", a.OK, a.Pending, a.Applied, a.Rejected, a.Reasons, a.Findings)
 	}
-	if a.BalanceTotal != 1000*wallets-a.FeeTotal {
-		t.Errorf("%d sats are left of %d and %d went to fees", a.BalanceTotal, 1000*wallets, a.FeeTotal)
+	if !a.BalanceTotal.Plus(a.FeeTotal).Equal(ledger.Sats(1000 * wallets)) {
+		t.Errorf("%s sats are left of %d and %s went to fees", a.BalanceTotal, 1000*wallets, a.FeeTotal)
 	}
 }
 

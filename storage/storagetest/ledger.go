@@ -8,6 +8,7 @@ import (
 
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
 )
 
 var ledgerTests = []conformanceTest{
@@ -250,7 +251,7 @@ func holdsLargestAmounts(t *testing.T, f fixture) {
 		t.Errorf("a transfer to a full wallet: %s", got)
 	}
 	a, err := f.db.Audit(Context(t), topic, group)
-	if err != nil || !a.OK || a.BalanceTotal != 2*most || a.CreditTotal != 3*most || a.DebitTotal != most {
+	if err != nil || !a.OK || !a.BalanceTotal.Equal(ledger.Sats(2*most)) || !a.CreditTotal.Equal(ledger.Sats(3*most)) || !a.DebitTotal.Equal(ledger.Sats(most)) {
 		t.Errorf("audit %+v, %v", a, err)
 	}
 }

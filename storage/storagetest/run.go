@@ -40,6 +40,7 @@ func Run(t *testing.T, url func(testing.TB) string) {
 		{"version", versionTests},
 		{"backup", backupTests},
 		{"audit", auditTests},
+		{"damage", damageTests},
 		{"contention", contentionTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

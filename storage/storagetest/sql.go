@@ -77,10 +77,10 @@ func wantRows(t *testing.T, db storage.DB, query string, want ...string) {
 	}
 }
 
-// wantSound asks for an audit that finds nothing.
+// wantSound asks for an audit, and a rebuild, that find nothing.
 func wantSound(t *testing.T, db storage.DB) {
 	t.Helper()
-	a, err := db.Audit(Context(t), topic, group)
+	a, err := db.Rebuild(Context(t), topic, group, func(int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}

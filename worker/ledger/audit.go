@@ -16,13 +16,14 @@ type Audit struct {
 	Reasons      map[string]int64 `json:"reasons"` // rejected events by reason
 	Wallets      int64            `json:"wallets"`
 	Entries      int64            `json:"entries"`
-	BalanceTotal int64            `json:"balance_total"`
-	OpeningTotal int64            `json:"opening_total"`
-	CreditTotal  int64            `json:"credit_total"`
-	DebitTotal   int64            `json:"debit_total"` // positive
-	FeeTotal     int64            `json:"fee_total"`
-	Findings     []Finding        `json:"findings"`  // at most MaxFindings, none when OK
-	Truncated    bool             `json:"truncated"` // there are more findings than those
+	BalanceTotal Sum              `json:"balance_total"`
+	OpeningTotal Sum              `json:"opening_total"`
+	CreditTotal  Sum              `json:"credit_total"`
+	DebitTotal   Sum              `json:"debit_total"` // positive
+	FeeTotal     Sum              `json:"fee_total"`
+	Rebuilt      *Rebuilt         `json:"rebuilt,omitempty"` // of a rebuild only
+	Findings     []Finding        `json:"findings"`          // at most MaxFindings, none when OK
+	Truncated    bool             `json:"truncated"`         // there are more findings than those
 }
 
 // Finding is a breach of one of the ledger's invariants.
@@ -66,8 +67,8 @@ func (a *Audit) Conclude() {
 		a.Find(Finding{"event_total", "", fmt.Sprintf("%d events are in the log, but %d were applied, rejected or parked and %d are pending",
 			a.Events, done, a.Pending)})
 	}
-	if made := a.OpeningTotal + a.CreditTotal - a.DebitTotal - a.FeeTotal; made != a.BalanceTotal {
-		a.Find(Finding{"balance_total", "", fmt.Sprintf("balances sum to %d sats, but openings + credits − debits − fees to %d",
+	if made := a.OpeningTotal.Plus(a.CreditTotal).Minus(a.DebitTotal).Minus(a.FeeTotal); !made.Equal(a.BalanceTotal) {
+		a.Find(Finding{"balance_total", "", fmt.Sprintf("balances sum to %s sats, but openings + credits − debits − fees to %s",
 			a.BalanceTotal, made)})
 	}
 	a.OK = len(a.Findings) == 0

@@ -12,7 +12,8 @@ import (
 // sound are figures that agree with one another.
 func sound() ledger.Audit {
 	a := ledger.Audit{
-		Events: 10, Pending: 2, Parked: 1, BalanceTotal: 70, OpeningTotal: 20, CreditTotal: 100, DebitTotal: 45, FeeTotal: 5,
+		Events: 10, Pending: 2, Parked: 1, BalanceTotal: ledger.Sats(70), OpeningTotal: ledger.Sats(20),
+		CreditTotal: ledger.Sats(100), DebitTotal: ledger.Sats(45), FeeTotal: ledger.Sats(5),
 	}
 	a.Count(ledger.Applied, "", 4)
 	a.Count(ledger.Rejected, "unknown_wallet", 1)
@@ -25,7 +26,8 @@ func TestAnAuditIsOKWhenItsFiguresAgree(t *testing.T) {
 	a := sound()
 	a.Conclude()
 	want := ledger.Audit{
-		OK: true, Events: 10, Pending: 2, Parked: 1, BalanceTotal: 70, OpeningTotal: 20, CreditTotal: 100, DebitTotal: 45, FeeTotal: 5,
+		OK: true, Events: 10, Pending: 2, Parked: 1, BalanceTotal: ledger.Sats(70), OpeningTotal: ledger.Sats(20),
+		CreditTotal: ledger.Sats(100), DebitTotal: ledger.Sats(45), FeeTotal: ledger.Sats(5),
 		Applied: 4, Rejected: 3, Reasons: map[string]int64{"unknown_wallet": 2, "stale_rate": 1}, Findings: []ledger.Finding{},
 	}
 	if diff := cmp.Diff(want, a); diff != "" {
@@ -48,8 +50,8 @@ func TestAnAuditFindsTotalsThatDisagree(t *testing.T) {
 	}{
 		"an event without an end":         {func(a *ledger.Audit) { a.Events++ }, "event_total"},
 		"an event that ended twice":       {func(a *ledger.Audit) { a.Parked++ }, "event_total"},
-		"a sat too much in the wallets":   {func(a *ledger.Audit) { a.BalanceTotal++ }, "balance_total"},
-		"a sat too little in the journal": {func(a *ledger.Audit) { a.FeeTotal++ }, "balance_total"},
+		"a sat too much in the wallets":   {func(a *ledger.Audit) { a.BalanceTotal = a.BalanceTotal.Plus(ledger.Sats(1)) }, "balance_total"},
+		"a sat too little in the journal": {func(a *ledger.Audit) { a.FeeTotal = ledger.Sats(6) }, "balance_total"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := sound()

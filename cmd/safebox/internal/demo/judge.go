@@ -35,7 +35,7 @@ func (s *show) judge(ctx context.Context) error {
 	t := s.script.Tally
 	r := &s.report
 	r.Lines, r.Events, r.Applied, r.Rejected, r.Parked = t.Lines, audit.Events, audit.Applied, audit.Rejected, audit.Parked
-	r.Wallets, r.BalanceTotal, r.Reasons = len(balances), audit.BalanceTotal, audit.Reasons
+	r.Wallets, r.BalanceTotal, r.Reasons = len(balances), audit.BalanceTotal.Int64(), audit.Reasons
 	r.Differences = append(r.Differences, compare(t, audit, balances, r.Duplicates)...)
 	r.OK = len(r.Differences) == 0
 	if !r.OK {
@@ -73,7 +73,7 @@ func compare(t Tally, a ledger.Audit, balances map[string]int64, duplicates int)
 	for _, reason := range slices.Sorted(maps.Keys(t.Reasons)) {
 		differ("rejected for "+reason, a.Reasons[reason], t.Reasons[reason])
 	}
-	differ("sum of the balances", a.BalanceTotal, t.Total())
+	differ("sum of the balances", a.BalanceTotal.Int64(), t.Total())
 	differ("wallets", int64(len(balances)), int64(len(t.Balances)))
 	for _, npub := range slices.Sorted(maps.Keys(t.Balances)) {
 		differ("balance of "+npub, balances[npub], t.Balances[npub])

@@ -26,7 +26,11 @@ func Bold(w io.Writer) func(string) string {
 
 // Count writes a whole number with a comma between every three digits.
 func Count[N ~int | ~int64](n N) string {
-	s := strconv.FormatInt(int64(n), 10)
+	return Digits(strconv.FormatInt(int64(n), 10))
+}
+
+// Digits puts a comma between every three digits of a whole number in decimal.
+func Digits(s string) string {
 	sign := ""
 	if s[0] == '-' {
 		sign, s = "-", s[1:]
