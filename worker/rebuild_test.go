@@ -80,7 +80,7 @@ func (c *crowd) events(n int) (all []event.Event) {
 func TestTheLogFoldedAgainMakesTheSameLedger(t *testing.T) {
 	rounds := 3
 	if os.Getenv("SAFEBOX_TEST_LONG") != "" {
-		rounds = 40
+		rounds = 15
 	}
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db := storagetest.Ready(t, url)

@@ -80,13 +80,15 @@ WHERE e.reason = 'skipped' AND e.leg = 0 AND NOT EXISTS (
 ORDER BY e.partition, e.position LIMIT $3
 
 -- name: audit_lines
--- An event without an entry comes once, with leg -1.
+-- An event without an entry comes once, with leg -1. OFFSET 0 keeps the probes apart, each on its index.
 SELECT l.topic, l.partition, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at,
     coalesce(e.leg, -1), coalesce(e.subject, ''), coalesce(e.seq, 0), coalesce(e.type, ''), coalesce(e.outcome, ''),
     coalesce(e.reason, ''), coalesce(e.amount, 0), coalesce(e.fee, 0), coalesce(e.balance, 0), coalesce(e.at, l.time)
 FROM (
     SELECT * FROM event_log WHERE topic = $1 AND partition = $2 AND position > $3 ORDER BY position LIMIT $4
-) l LEFT JOIN ledger_entry e ON e.partition = $2 AND e.position = l.position
+) l LEFT JOIN LATERAL (
+    SELECT * FROM ledger_entry WHERE partition = $2 AND position = l.position OFFSET 0
+) e ON true
 ORDER BY l.position, e.leg
 
 -- name: audit_accounts
