@@ -16,5 +16,8 @@
 //  6. The entries of a wallet are numbered 1, 2, 3 …, and each balance is the one before plus amount minus fee.
 //  7. Each command makes exactly one entry with leg 0; a transfer that is applied makes a second one, leg 1, for the payee.
 //
+// Audit proves them of what is stored, each event against its entries and each wallet against its journal; Audit.Rebuild folds
+// the log again and says which books it makes.
+//
 // The package imports worker/event alone, for the vocabulary of the catalogue.
 package ledger
