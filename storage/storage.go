@@ -63,6 +63,11 @@ type Reader interface {
 	Entries(ctx context.Context, subject string, afterSeq int64, limit int) ([]ledger.Entry, error)
 	// Events finds events of the topic by id, and by source unless that is empty.
 	Events(ctx context.Context, topic, source, id string) ([]event.Record, error)
+	// Read reads the events of a partition after a position, in order; at most limit.
+	Read(ctx context.Context, topic string, partition int, after int64, limit int) ([]event.Record, error)
+	// RecordedAt is when the event at a place in the log was recorded; event.ErrNotFound if there is none. Inside a partition
+	// these times grow.
+	RecordedAt(ctx context.Context, topic string, partition int, position int64) (time.Time, error)
 	// EntriesAt lists the entries that the event at a place in the log made, by leg.
 	EntriesAt(ctx context.Context, partition int, position int64) ([]ledger.Entry, error)
 	// Parked lists the parked events of a group by partition and position; subject "" means all; at most limit.

@@ -18,7 +18,7 @@ import (
 
 func (a *app) eventCommand() *cobra.Command {
 	events := &cobra.Command{Use: "event", Short: "Publish events and look at them"}
-	events.AddCommand(a.eventPublish(), a.eventShow())
+	events.AddCommand(a.eventPublish(), a.eventShow(), a.eventTail())
 	return group(events)
 }
 
@@ -27,7 +27,7 @@ func (a *app) eventShow() *cobra.Command {
 	c := a.printing(&cobra.Command{
 		Use: "show ID", Short: "Show an event and what became of it",
 		Long: "show prints the event with its secrets masked, its place in the log, its outcome and the entries that it made. Several\n" +
-			"sources may use one id; --source picks one of them.",
+			"sources may use one id; --source picks one of them, and spares the search through all sources.",
 		Args: exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.query(cmd.Context(), "event", func(ctx context.Context, db storage.DB) error {

@@ -137,7 +137,14 @@ func (db *DB) positions(ctx context.Context, q storage.Query, args ...any) (ps e
 
 // Join implements event.Log.
 func (db *DB) Join(ctx context.Context, topic, group string) error {
-	return db.exec(ctx, qJoinGroup, topic, group)
+	_, err := db.JoinAt(ctx, topic, group, event.Positions{})
+	return err
+}
+
+// JoinAt implements event.Log: one statement, so that of two callers one makes all of the group.
+func (db *DB) JoinAt(ctx context.Context, topic, group string, at event.Positions) (bool, error) {
+	n, err := db.execOn(ctx, nil, qJoinGroup, topic, group, at[:])
+	return n == event.Partitions, err
 }
 
 // Announce implements event.Log: a NOTIFY, outside any append's transaction.

@@ -9,6 +9,8 @@ var (
 	qListenEvents        = queries.Get("listen_events")
 	qEventsByID          = queries.Get("events_by_id")
 	qEventsByIDAnySource = queries.Get("events_by_id_any_source")
+	qReadLog             = queries.Get("read_log")
+	qRecordedAt          = queries.Get("recorded_at")
 
 	qBeginBatch      = queries.Get("begin_batch")
 	qCommitBatch     = queries.Get("commit_batch")

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -92,6 +93,21 @@ func (db *DB) Events(ctx context.Context, topic, source, id string) ([]event.Rec
 		return collect(ctx, db, qEventsByIDAnySource, scanRecord, topic, id)
 	}
 	return collect(ctx, db, qEventsByID, scanRecord, topic, source, id)
+}
+
+// Read implements storage.Reader.
+func (db *DB) Read(ctx context.Context, topic string, partition int, after int64, limit int) ([]event.Record, error) {
+	return collect(ctx, db, qReadLog, scanRecord, topic, partition, after, limit)
+}
+
+// RecordedAt implements storage.Reader.
+func (db *DB) RecordedAt(ctx context.Context, topic string, partition int, position int64) (time.Time, error) {
+	var at time.Time
+	err := db.queryRow(ctx, qRecordedAt, []any{topic, partition, position}, &at)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = event.ErrNotFound
+	}
+	return at.UTC(), err
 }
 
 // EntriesAt implements storage.Reader.

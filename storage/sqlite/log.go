@@ -143,7 +143,22 @@ func (db *DB) Join(ctx context.Context, topic, group string) error {
 	if err != nil || n == event.Partitions {
 		return err
 	}
-	return db.writeOne(ctx, qJoinGroup, topic, group, allPartitions)
+	_, err = db.JoinAt(ctx, topic, group, event.Positions{})
+	return err
+}
+
+// JoinAt implements event.Log.
+func (db *DB) JoinAt(ctx context.Context, topic, group string, at event.Positions) (bool, error) {
+	tx, err := db.write(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer tx.rollback()
+	n, err := tx.exec(ctx, qJoinGroup, topic, group, array(at[:]))
+	if err != nil {
+		return false, err
+	}
+	return n == event.Partitions, tx.commit(ctx)
 }
 
 // writeOne runs one statement in a transaction of its own.

@@ -8,6 +8,8 @@ var (
 	qHeads               = queries.Get("heads")
 	qEventsByID          = queries.Get("events_by_id")
 	qEventsByIDAnySource = queries.Get("events_by_id_any_source")
+	qReadLog             = queries.Get("read_log")
+	qRecordedAt          = queries.Get("recorded_at")
 
 	qJoinGroup       = queries.Get("join_group")
 	qCursors         = queries.Get("cursors")

@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -101,6 +103,21 @@ func (db *DB) Events(ctx context.Context, topic, source, id string) ([]event.Rec
 		return collect(ctx, db, qEventsByIDAnySource, scanRecord, topic, id)
 	}
 	return collect(ctx, db, qEventsByID, scanRecord, topic, source, id)
+}
+
+// Read implements storage.Reader.
+func (db *DB) Read(ctx context.Context, topic string, partition int, after int64, limit int) ([]event.Record, error) {
+	return collect(ctx, db, qReadLog, scanRecord, topic, partition, after, limit)
+}
+
+// RecordedAt implements storage.Reader.
+func (db *DB) RecordedAt(ctx context.Context, topic string, partition int, position int64) (time.Time, error) {
+	var at moment
+	err := db.queryRow(ctx, qRecordedAt, []any{topic, partition, position}, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = event.ErrNotFound
+	}
+	return at.Time, err
 }
 
 // EntriesAt implements storage.Reader.

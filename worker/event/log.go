@@ -62,6 +62,9 @@ type Log interface {
 	Cursors(ctx context.Context, topic, group string) (Positions, error)
 	// Join makes sure that the group has a cursor in every partition of the topic; a new group starts at the beginning.
 	Join(ctx context.Context, topic, group string) error
+	// JoinAt makes a new group that has processed everything up to these positions. False: the group exists, and nothing
+	// was done.
+	JoinAt(ctx context.Context, topic, group string, at Positions) (joined bool, err error)
 	// Claim takes a partition for one batch of at most limit events after the group's cursor. It does not wait:
 	// ErrClaimed says that another lane has it. The batch may be empty; it must be committed or rolled back all the same.
 	Claim(ctx context.Context, topic, group string, partition, limit int) (Batch, error)

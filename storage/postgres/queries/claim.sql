@@ -9,7 +9,7 @@ ROLLBACK
 
 -- name: join_group
 INSERT INTO event_cursor (topic, consumer_group, partition, position)
-SELECT $1, $2, p, 0 FROM generate_series(0, 63) AS p
+SELECT $1, $2, p.ord - 1, p.position FROM unnest($3::bigint[]) WITH ORDINALITY AS p (position, ord)
 ON CONFLICT DO NOTHING
 
 -- name: cursors

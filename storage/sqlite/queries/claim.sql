@@ -1,6 +1,6 @@
 -- name: join_group
 INSERT INTO event_cursor (topic, consumer_group, partition, position)
-SELECT ?1, ?2, p.value, 0 FROM json_each(?3) AS p WHERE true
+SELECT ?1, ?2, p.key, p.value FROM json_each(?3) AS p WHERE true
 ON CONFLICT DO NOTHING
 
 -- name: cursors

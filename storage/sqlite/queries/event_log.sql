@@ -19,5 +19,20 @@ SELECT topic, partition, position, source, id, type, subject, time, data, metada
 FROM event_log WHERE topic = ?1 AND source = ?2 AND id = ?3
 
 -- name: events_by_id_any_source
+-- Steps from source to source on the index of identities, and looks for the id under each: sources are few, events are not.
+WITH RECURSIVE sources (source) AS (
+    SELECT (SELECT source FROM event_log WHERE topic = ?1 ORDER BY source LIMIT 1)
+    UNION ALL
+    SELECT (SELECT l.source FROM event_log l WHERE l.topic = ?1 AND l.source > s.source ORDER BY l.source LIMIT 1)
+    FROM sources s WHERE s.source IS NOT NULL
+)
+SELECT l.topic, l.partition, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
+FROM sources s CROSS JOIN event_log l ON l.topic = ?1 AND l.source = s.source AND l.id = ?2
+WHERE s.source IS NOT NULL ORDER BY s.source LIMIT 100
+
+-- name: read_log
 SELECT topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at
-FROM event_log WHERE topic = ?1 AND id = ?2 ORDER BY source LIMIT 100
+FROM event_log WHERE topic = ?1 AND partition = ?2 AND position > ?3 ORDER BY position LIMIT ?4
+
+-- name: recorded_at
+SELECT recorded_at FROM event_log WHERE topic = ?1 AND partition = ?2 AND position = ?3

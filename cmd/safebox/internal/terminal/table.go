@@ -30,10 +30,13 @@ func NewTable(out io.Writer, headings ...string) *Table {
 func (t *Table) Row(cells ...any) {
 	row := make([]string, len(cells))
 	for i, c := range cells {
-		row[i] = strings.Map(printable, fmt.Sprint(c))
+		row[i] = Line(fmt.Sprint(c))
 	}
 	t.add(row)
 }
+
+// Line is text that stays on its line: line breaks and other control characters become spaces.
+func Line(text string) string { return strings.Map(printable, text) }
 
 func printable(r rune) rune {
 	if r < ' ' || r == 0x7f {
