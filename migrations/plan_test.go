@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	migrate "github.com/rubenv/sql-migrate"
 
 	"github.com/safebox/safebox/storage"
 )
@@ -293,4 +294,28 @@ func TestReadersTellOfAnInterruptedRevision(t *testing.T) {
 	if r, err := Prepare(ctx, db, options(d)); err != nil || !r.Head {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// Invariant 3: the table is the one that sql-migrate makes itself.
+func TestTheRecordsTableIsThatOfSQLMigrate(t *testing.T) {
+	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
+		ours, theirs := open(), place(t, d)()
+		if _, err := Stamp(context.Background(), ours, options(d), "base"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (migrate.MigrationSet{}).GetMigrationRecords(theirs, engine(d)); err != nil {
+			t.Fatal(err)
+		}
+		var tables []table
+		for _, db := range []*sql.DB{ours, theirs} {
+			c, err := readCatalogue(context.Background(), db, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tables = append(tables, c[recordsTable])
+		}
+		if diff := cmp.Diff(tables[1], tables[0]); diff != "" || len(tables[0].Columns) == 0 {
+			t.Errorf("-sql-migrate +ours:\n%s", diff)
+		}
+	})
 }
