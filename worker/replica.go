@@ -67,7 +67,7 @@ type Options struct {
 	// cheap where the database itself keeps the values unique. nil: nobody is asked.
 	Guards func(context.Context) (map[string]int, error)
 	// HTTP serves until its context ends and then finishes the requests in hand; nil: no HTTP. It is started first.
-	HTTP     func(ctx context.Context, ready func(context.Context) []api.Check, appender Appender) error
+	HTTP     func(ctx context.Context, probes Probes, appender Appender) error
 	Observer Observer // nil: none
 	// Supervisor is what started the process and wants to know how it fares; nil: nobody does.
 	Supervisor Supervisor
@@ -79,6 +79,14 @@ type DrainError struct{ After time.Duration }
 
 func (e *DrainError) Error() string {
 	return fmt.Sprintf("the batches in hand were not finished within %s: they were rolled back, and another replica processes them", e.After)
+}
+
+// Probes tell an orchestrator how a replica fares.
+type Probes struct {
+	// Ready tells each condition of doing its work now.
+	Ready func(context.Context) []api.Check
+	// Stuck says what does not move although it should, and only a restart would mend; "" when all does. It asks no database.
+	Stuck func() string
 }
 
 // Replica is one worker process.

@@ -13,7 +13,6 @@ import (
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/storage/storagetest"
 	"github.com/safebox/safebox/worker"
-	"github.com/safebox/safebox/worker/api"
 	"github.com/safebox/safebox/worker/bus"
 	"github.com/safebox/safebox/worker/event"
 )
@@ -140,14 +139,14 @@ func TestAReplicaEndsWhenItsServerDoes(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		gone := errors.New("the listener is gone")
 		r := replica(t, storagetest.Ready(t, url), func(o *worker.Options) {
-			o.HTTP = func(context.Context, func(context.Context) []api.Check, worker.Appender) error { return gone }
+			o.HTTP = func(context.Context, worker.Probes, worker.Appender) error { return gone }
 		})
 		if err := r.Run(storagetest.Context(t)); !errors.Is(err, gone) {
 			t.Errorf("got %v, want %v", err, gone)
 		}
 		r = replica(t, storagetest.Ready(t, url), func(o *worker.Options) {
-			o.HTTP = func(ctx context.Context, checks func(context.Context) []api.Check, _ worker.Appender) error {
-				await(t, "the replica to be at work", func() bool { return checks(ctx)[0].OK })
+			o.HTTP = func(ctx context.Context, probes worker.Probes, _ worker.Appender) error {
+				await(t, "the replica to be at work", func() bool { return probes.Ready(ctx)[0].OK })
 				return gone
 			}
 		})

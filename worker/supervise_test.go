@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/storage/storagetest"
 	"github.com/safebox/safebox/worker"
+	"github.com/safebox/safebox/worker/bus"
+	"github.com/safebox/safebox/worker/event"
 )
 
 // supervisor keeps what it is told.
@@ -92,12 +95,21 @@ func TestAReplicaWhoseHeartbeatDoesNotComeRoundGivesNoSignOfLife(t *testing.T) {
 	s := supervisor{}
 	db := slow{storagetest.Ready(t, dbtest.SQLite(t)), make(chan struct{}), make(chan struct{})}
 	ctx, drain := context.WithCancel(storagetest.Context(t))
-	r := replica(t, db, func(o *worker.Options) { o.Supervisor = &s })
+	told := make(chan worker.Probes, 1)
+	r := replica(t, db, func(o *worker.Options) {
+		o.Supervisor = &s
+		o.HTTP = func(ctx context.Context, probes worker.Probes, _ worker.Appender) error {
+			told <- probes
+			<-ctx.Done()
+			return nil
+		}
+	})
 	worker.StuckAfter(r, 200*time.Millisecond)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
+	probes := <-told
 	<-db.beats // and it does not return
-	await(t, "word of the heartbeat", func() bool { return r.Stuck() != "" })
+	await(t, "word of the heartbeat", func() bool { return probes.Stuck() != "" })
 	signs := s.count("alive")
 	await(t, "the status", func() bool { return s.count("stuck: "+r.Stuck()) > 3 })
 	if now := s.count("alive"); now > signs+1 { // one may have been on its way
@@ -114,4 +126,51 @@ func TestAReplicaWhoseHeartbeatDoesNotComeRoundGivesNoSignOfLife(t *testing.T) {
 		t.Error(err)
 	}
 	close(db.beats)
+}
+
+// endless is a handler that does not return from its first record until it is released.
+type endless struct{ begun, release chan struct{} }
+
+func (e endless) Begin(context.Context, event.Batch, []event.Record) (bus.Session, error) {
+	return e, nil
+}
+
+func (e endless) Handle(context.Context, event.Record) (string, error) {
+	close(e.begun)
+	<-e.release
+	return "applied", nil
+}
+
+func (e endless) Skip(context.Context, event.Record) (string, error) { return "rejected", nil }
+
+func (e endless) Finish(context.Context) error { return nil }
+
+func TestAReplicaWhoseHandlerDoesNotReturnIsStuck(t *testing.T) {
+	db := storagetest.Ready(t, dbtest.SQLite(t))
+	appendAll(t, db, []event.Event{register(1)})
+	b := bus.New(db, bus.Options{Logger: silent})
+	t.Cleanup(func() { b.Close() })
+	h := endless{make(chan struct{}), make(chan struct{})}
+	sub, err := b.Subscriber(bus.SubscriberOptions{Group: "endless", Handler: h, Lanes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := bus.NewRouter(silent, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	router.Handle("endless", event.Topic, sub)
+	if err := router.Start(storagetest.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	r := replica(t, db, nil)
+	worker.StuckAfter(r, 100*time.Millisecond)
+	worker.Watch(r, sub)
+	<-h.begun
+	await(t, "word of the handler", func() bool { return strings.Contains(r.Stuck(), "a handler has been at one batch") })
+	close(h.release)
+	await(t, "the end of the batch", func() bool { return r.Stuck() == "" })
+	if err := router.Close(); err != nil {
+		t.Error(err)
+	}
 }

@@ -23,7 +23,7 @@ func (r *Replica) serve(ctx context.Context, b *bus.Bus) *webServer {
 			<-serving.Done()
 			return
 		}
-		w.err = r.options.HTTP(serving, r.Checks, b)
+		w.err = r.options.HTTP(serving, Probes{Ready: r.Checks, Stuck: r.vitals.stuck}, b)
 	}()
 	return w
 }

@@ -34,7 +34,7 @@ func (a *app) healthcheckCommand() *cobra.Command {
 			return askHealth(cmd.Context(), a.conf.HTTPAddr, path)
 		},
 	}
-	c.Flags().BoolVar(&live, "live", false, "ask only whether the process answers, whatever the database does")
+	c.Flags().BoolVar(&live, "live", false, "ask only whether the process is alive, whatever the database does")
 	return c
 }
 

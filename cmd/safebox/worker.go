@@ -115,8 +115,8 @@ func byGuard(found []migrations.Violation) map[string]int {
 }
 
 // http serves the replica's HTTP surface until ctx ends.
-func (a *app) http(registry *metrics.Registry) func(context.Context, func(context.Context) []api.Check, worker.Appender) error {
-	return func(ctx context.Context, ready func(context.Context) []api.Check, appender worker.Appender) error {
+func (a *app) http(registry *metrics.Registry) func(context.Context, worker.Probes, worker.Appender) error {
+	return func(ctx context.Context, probes worker.Probes, appender worker.Appender) error {
 		server, err := api.Listen(ctx, api.ServerOptions{
 			Addr: a.conf.HTTPAddr, Explicit: a.conf.HTTPChosen, IngestToken: a.conf.IngestToken, Logger: a.log,
 		})
@@ -124,7 +124,7 @@ func (a *app) http(registry *metrics.Registry) func(context.Context, func(contex
 			return err
 		}
 		return server.Serve(ctx, api.New(api.Options{
-			Appender: appender, Ready: ready, Metrics: registry.Handler(), IngestToken: a.conf.IngestToken,
+			Appender: appender, Ready: probes.Ready, Stuck: probes.Stuck, Metrics: registry.Handler(), IngestToken: a.conf.IngestToken,
 			Observer: registry, Logger: a.log,
 		}))
 	}

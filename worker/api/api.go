@@ -31,6 +31,9 @@ type Options struct {
 	Appender Appender // required
 	// Ready tells each condition of being ready; nil: there are none. It should answer within its context's deadline.
 	Ready func(context.Context) []Check
+	// Stuck says what of the process does not move although it should, "" when all does; nil: nothing can be. It asks no
+	// database, and where it does not return the process is stuck too.
+	Stuck func() string
 	// Metrics answers GET /metrics; nil: there is no such path.
 	Metrics http.Handler
 	// IngestToken is the bearer token that POST /v1/events asks for; empty: none, and only this machine may post.
@@ -43,6 +46,9 @@ type Options struct {
 func New(o Options) http.Handler {
 	if o.Ready == nil {
 		o.Ready = func(context.Context) []Check { return nil }
+	}
+	if o.Stuck == nil {
+		o.Stuck = func() string { return "" }
 	}
 	if o.Observer == nil {
 		o.Observer = nobody{}
@@ -57,7 +63,7 @@ func New(o Options) http.Handler {
 		logger:   o.Logger,
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/livez", only(http.MethodGet, http.HandlerFunc(live)))
+	mux.Handle("/livez", only(http.MethodGet, liveness(o.Stuck)))
 	mux.Handle("/readyz", only(http.MethodGet, readiness(o.Ready)))
 	if o.Metrics != nil {
 		mux.Handle("/metrics", only(http.MethodGet, o.Metrics))

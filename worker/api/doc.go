@@ -1,6 +1,6 @@
 // Package api is the HTTP surface of a replica: health, metrics and the door through which events come in.
 //
-//	GET  /livez      the process answers; it asks no database
+//	GET  /livez      the process answers and moves; it asks no database
 //	GET  /readyz     200 when every check holds, else 503; the body lists the checks
 //	GET  /metrics    for Prometheus
 //	POST /v1/events  one CloudEvent (application/cloudevents+json) or a batch (application/cloudevents-batch+json)

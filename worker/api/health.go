@@ -11,10 +11,18 @@ import (
 // checkTimeout bounds a look at the checks: a probe must hear "not ready", not time out.
 const checkTimeout = 2 * time.Second
 
-func live(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, "application/json", http.StatusOK, struct {
-		Status string `json:"status"`
-	}{"ok"})
+// liveness answers 200 while the process moves, else 503 with what does not.
+func liveness(stuck func() string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		status, word, detail := http.StatusOK, "ok", stuck()
+		if detail != "" {
+			status, word = http.StatusServiceUnavailable, "stuck"
+		}
+		writeJSON(w, "application/json", status, struct {
+			Status string `json:"status"`
+			Detail string `json:"detail,omitempty"`
+		}{word, detail})
+	})
 }
 
 // readiness answers 200 when every check holds, else 503; the body lists all of them either way.

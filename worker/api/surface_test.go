@@ -32,6 +32,19 @@ func TestHealthTellsEachCheck(t *testing.T) {
 	}
 }
 
+func TestLivezSaysWhatIsStuck(t *testing.T) {
+	var stuck atomic.Value
+	stuck.Store("")
+	url := serve(t, api.Options{Appender: &memory{}, Stuck: func() string { return stuck.Load().(string) }})
+	if a := do(t, http.MethodGet, url+"/livez", ""); a.status != http.StatusOK || !strings.Contains(a.raw, `"ok"`) {
+		t.Errorf("a process that moves: %d %s", a.status, a.raw)
+	}
+	stuck.Store("a handler has been at one batch for 31s")
+	if a := do(t, http.MethodGet, url+"/livez", ""); a.status != http.StatusServiceUnavailable || a.body["detail"] != stuck.Load() {
+		t.Errorf("a process that is stuck: %d %s", a.status, a.raw)
+	}
+}
+
 func TestReadyWithoutChecksListsNone(t *testing.T) {
 	url := serve(t, api.Options{Appender: &memory{}})
 	if a := do(t, http.MethodGet, url+"/readyz", ""); a.status != http.StatusOK || !strings.Contains(a.raw, `"checks":[]`) {
