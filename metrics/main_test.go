@@ -13,15 +13,15 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"go.uber.org/goleak"
 
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/metrics"
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { dbtest.Main(m) }
 
 // What a registry observes, by the contracts of those who tell it.
 var (

@@ -17,6 +17,7 @@ import (
 	"github.com/safebox/safebox/cmd/safebox/internal/demo"
 	"github.com/safebox/safebox/deploy/watch"
 	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/worker/event"
 )
 
 // batch is lines of JSON as one batch of CloudEvents.
@@ -139,5 +140,46 @@ func wellFormed(document []byte) error {
 		} else if err != nil {
 			return err
 		}
+	}
+}
+
+// seriesOf is how many series a replica shows of Safebox.
+func seriesOf(t *testing.T, p *process) int {
+	t.Helper()
+	n := 0
+	_, text := ask(t, http.MethodGet, p.address()+"/metrics", "", "", nil)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "safebox_") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestWalletsAddNoSeries(t *testing.T) {
+	n := 1000
+	if os.Getenv("SAFEBOX_TEST_LONG") != "" {
+		n = 100_000
+	}
+	s := newSite(t, dbtest.PostgreSQL(t))
+	p := s.workers(1)[0]
+	eventually(t, "the schema is told", func() (bool, string) { return p.metrics()[`schema_info{revision="unknown"}`] == 0, "" })
+	before := seriesOf(t, p)
+	for from := 0; from < n; from += 500 {
+		var events [][]byte
+		for i := from; i < from+500; i++ {
+			npub := event.EncodeNpub([32]byte{byte(i), byte(i >> 8), byte(i >> 16), 1})
+			events = append(events, fmt.Appendf(nil, `{"specversion":"1.0","source":"/wallets","id":"%d","type":"safebox.wallet.registered.v1","subject":%q,`+
+				`"data":{"npub":%q,"handle":"wallet-%d","home_relay":"wss://relay.example.org","onboard_code":"x"}}`, i, npub, npub, i))
+		}
+		post(t, p, events)
+	}
+	s.idle()
+	eventually(t, "every registration is counted", func() (bool, string) {
+		applied := p.metrics()[`events_total{outcome="applied",type="safebox.wallet.registered.v1"}`]
+		return applied == float64(n), fmt.Sprint(applied)
+	})
+	if after := seriesOf(t, p); after != before {
+		t.Errorf("%d wallets made %d series of %d", n, after, before)
 	}
 }
