@@ -92,14 +92,14 @@ func (w watched) beat(ctx context.Context) error {
 }
 
 // session lets a test send its own statements on a connection whose statements are told of; they have no name.
-func (w watched) session(work func(ctx context.Context, c *sql.Conn) error) error {
+func (w watched) session(work func(c *sql.Conn) error) error {
 	return w.db.Inspect(w.t.Context(), func(ctx context.Context, db *sql.DB) error {
 		c, err := db.Conn(ctx)
 		if err != nil {
 			return err
 		}
 		defer c.Close()
-		return work(ctx, c)
+		return work(c)
 	})
 }
 
@@ -192,8 +192,8 @@ func TestALockThatIsNotGivenInTimeIsCounted(t *testing.T) {
 	w.exec("CREATE TABLE taken (n integer)")
 	holder := begin(t, w.sql(), "LOCK TABLE taken IN ACCESS EXCLUSIVE MODE")
 	defer holder.Rollback()
-	w.counted("other", storage.LockTimeout, w.session(func(ctx context.Context, c *sql.Conn) error {
-		_, err := c.ExecContext(ctx, "SET lock_timeout = '20ms'; SELECT count(*) FROM taken")
+	w.counted("other", storage.LockTimeout, w.session(func(c *sql.Conn) error {
+		_, err := c.ExecContext(t.Context(), "SET lock_timeout = '20ms'; SELECT count(*) FROM taken")
 		return err
 	}))
 }
@@ -218,11 +218,11 @@ func TestADeadlockIsCounted(t *testing.T) {
 	other := begin(t, w.sql(), "SET LOCAL deadlock_timeout = '1min'; UPDATE knot SET n = 1 WHERE id = 1")
 	defer other.Rollback()
 	done := make(chan error, 1)
-	err := w.session(func(ctx context.Context, c *sql.Conn) error {
-		if _, err := c.ExecContext(ctx, "BEGIN READ WRITE"); err != nil {
+	err := w.session(func(c *sql.Conn) error {
+		if _, err := c.ExecContext(t.Context(), "BEGIN READ WRITE"); err != nil {
 			return err
 		}
-		if _, err := c.ExecContext(ctx, "SET LOCAL deadlock_timeout = '20ms'; UPDATE knot SET n = 2 WHERE id = 2"); err != nil {
+		if _, err := c.ExecContext(t.Context(), "SET LOCAL deadlock_timeout = '20ms'; UPDATE knot SET n = 2 WHERE id = 2"); err != nil {
 			return err
 		}
 		go func() {
@@ -230,7 +230,7 @@ func TestADeadlockIsCounted(t *testing.T) {
 			done <- err
 		}()
 		w.waits("UPDATE knot SET n = 1 WHERE id = 2")
-		_, err := c.ExecContext(ctx, "UPDATE knot SET n = 2 WHERE id = 1")
+		_, err := c.ExecContext(t.Context(), "UPDATE knot SET n = 2 WHERE id = 1")
 		return err
 	})
 	if err := <-done; err != nil {
@@ -270,22 +270,22 @@ func (w watched) activity(query string) (pid int) {
 func TestATransactionThatCannotBePutInOrderIsCounted(t *testing.T) {
 	w := reopen(t, dbtest.PostgreSQL(t))
 	w.exec("CREATE TABLE late (n integer)", "INSERT INTO late VALUES (0)")
-	w.counted("other", storage.Serialization, w.session(func(ctx context.Context, c *sql.Conn) error {
-		if _, err := c.ExecContext(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE; SELECT count(*) FROM late"); err != nil {
+	w.counted("other", storage.Serialization, w.session(func(c *sql.Conn) error {
+		if _, err := c.ExecContext(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE; SELECT count(*) FROM late"); err != nil {
 			return err
 		}
 		w.exec("UPDATE late SET n = 1")
-		_, err := c.ExecContext(ctx, "UPDATE late SET n = 2")
+		_, err := c.ExecContext(t.Context(), "UPDATE late SET n = 2")
 		return err
 	}))
 }
 
 func TestASessionThatAnAdministratorEndsIsCounted(t *testing.T) {
 	w := reopen(t, dbtest.PostgreSQL(t))
-	err := w.session(func(ctx context.Context, c *sql.Conn) error {
+	err := w.session(func(c *sql.Conn) error {
 		failed := make(chan error, 1)
 		go func() {
-			_, err := c.ExecContext(ctx, "SELECT pg_sleep(60)")
+			_, err := c.ExecContext(t.Context(), "SELECT pg_sleep(60)")
 			failed <- err
 		}()
 		w.exec(fmt.Sprintf("SELECT pg_terminate_backend(%d)", w.sleeps()))
@@ -326,14 +326,14 @@ func TestWhatBecomesOfAServerIsCounted(t *testing.T) {
 			}
 			defer c.Close()
 		}
-		w.counted("connect", storage.TooManyConnections, w.session(func(context.Context, *sql.Conn) error { return nil }))
+		w.counted("connect", storage.TooManyConnections, w.session(func(*sql.Conn) error { return nil }))
 	})
 	t.Run("its connections are cut", func(t *testing.T) {
 		w := reopen(t, url)
-		err := w.session(func(ctx context.Context, c *sql.Conn) error {
+		err := w.session(func(c *sql.Conn) error {
 			failed := make(chan error, 1)
 			go func() {
-				_, err := c.ExecContext(ctx, "SELECT pg_sleep(60)")
+				_, err := c.ExecContext(t.Context(), "SELECT pg_sleep(60)")
 				failed <- err
 			}()
 			w.sleeps()
@@ -361,9 +361,9 @@ func TestFailingStatementsAddNoSeries(t *testing.T) {
 	}
 	w := reopen(t, dbtest.PostgreSQL(t))
 	before := len(series(t, w.registry))
-	err := w.session(func(ctx context.Context, c *sql.Conn) error {
+	err := w.session(func(c *sql.Conn) error {
 		for i := range n {
-			if _, err := c.ExecContext(ctx, fmt.Sprintf("SELECT %d / 0 AS npub_%d", i, i)); err == nil {
+			if _, err := c.ExecContext(t.Context(), fmt.Sprintf("SELECT %d / 0 AS npub_%d", i, i)); err == nil {
 				return errors.New("a division by zero went well")
 			}
 		}
