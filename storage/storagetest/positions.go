@@ -2,6 +2,8 @@ package storagetest
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 )
 
 var positionTests = []conformanceTest{
+	{"begins a group where it is told, once, and reads the log from anywhere", beginsAndReads},
 	{"heads are the last positions", headsAreLastPositions},
 	{"a group joins once and begins at the beginning", joinsOnce},
 	{"cursors move by themselves for each group", cursorsMovePerGroup},
@@ -114,5 +117,48 @@ func changesCloses(t *testing.T, f fixture) {
 		case <-Context(t).Done():
 			t.Fatal("the channel stayed open")
 		}
+	}
+}
+
+func beginsAndReads(t *testing.T, f fixture) {
+	alice := person(1)
+	p := event.Partition(alice)
+	mustAppend(t, f.db, credit("1", alice, 1), credit("2", alice, 2), credit("3", alice, 3))
+	var at event.Positions
+	at[p], at[(p+1)%event.Partitions] = 2, 7
+	for i, want := range []bool{true, false} {
+		joined, err := f.db.JoinAt(Context(t), topic, "readers", at)
+		if err != nil || joined != want {
+			t.Errorf("call %d: joined %v, %v; want %v", i, joined, err, want)
+		}
+		at[p] = 1 // the group exists by now
+	}
+	at[p] = 2
+	if got, err := f.db.Cursors(Context(t), topic, "readers"); err != nil || got != at {
+		t.Errorf("cursors %v, %v; want %v", got, err, at)
+	}
+	for _, c := range []struct {
+		after int64
+		limit int
+		want  []string
+	}{{0, 2, []string{"1", "2"}}, {2, 10, []string{"3"}}, {3, 10, nil}} {
+		records, err := f.db.Read(Context(t), topic, p, c.after, c.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, r := range records {
+			ids = append(ids, r.ID)
+			at, err := f.db.RecordedAt(Context(t), topic, p, r.Position)
+			if err != nil || !at.Equal(r.RecordedAt) {
+				t.Errorf("event %s was recorded at %v, %v; the log says %v", r.ID, at, err, r.RecordedAt)
+			}
+		}
+		if !slices.Equal(ids, c.want) {
+			t.Errorf("after %d at most %d: %v, want %v", c.after, c.limit, ids, c.want)
+		}
+	}
+	if _, err := f.db.RecordedAt(Context(t), topic, p, 4); !errors.Is(err, event.ErrNotFound) {
+		t.Errorf("after the end: %v, want ErrNotFound", err)
 	}
 }

@@ -31,7 +31,7 @@ ORDER BY l.position
 
 -- name: blocked_subjects
 -- After claim, as a statement of its own: it must see what the last holder of the partition parked. Where nothing is
--- parked, the log is not read again; where much is, only the subjects of this batch are looked for.
+-- parked, the log is not read again (ORDER BY makes that a probe of an index); where much is, only the subjects of this batch are looked for.
 SELECT DISTINCT l.subject
 FROM (
     SELECT subject FROM event_log
@@ -40,10 +40,10 @@ FROM (
     )
     ORDER BY position LIMIT $4
 ) l
-WHERE (SELECT true FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = $3 LIMIT 1)
+WHERE (SELECT true FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = $3 ORDER BY position LIMIT 1)
     AND (
         SELECT true FROM parked_event
-        WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND subject = l.subject LIMIT 1
+        WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND subject = l.subject ORDER BY position LIMIT 1
     )
 
 -- name: lock_cursor

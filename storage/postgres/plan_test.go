@@ -1,0 +1,258 @@
+package postgres
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/storage/storagetest"
+	"github.com/safebox/safebox/worker/event"
+)
+
+// fillForPlans makes tables so large that the wrong plan reads a lot: 128,000 events, 20,000 of most other things.
+var fillForPlans = []string{
+	`INSERT INTO registeredsafebox (handle, custom_handle, npub, home_relay, onboard_code, access_key, emergency_code, balance)
+		SELECT 'h' || i, 'c' || i, 'n' || i, 'r', 'o', 'k' || i, 'e' || i, 100 FROM generate_series(1, 20000) AS i`,
+	`INSERT INTO event_log (topic, partition, position, source, id, type, subject, time, data, recorded_at)
+		SELECT 'wallet', i % 64, i / 64 + 1, '/s' || i % 3, 'id' || i,
+			CASE WHEN i % 6 = 0 THEN 'safebox.wallet.registered.v1' ELSE 'safebox.funds.credited.v1' END,
+			'n' || i % 20000, now(), '{"amount":1}', now() + i * interval '1 ms'
+		FROM generate_series(0, 127999) AS i`,
+	`INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, amount, fee, balance, at)
+		SELECT i % 64, i / 64 + 1, 0, 'n' || i % 20000, i / 20000 + 1, 'safebox.funds.credited.v1', 'applied', 1, 0, 1, now()
+		FROM generate_series(0, 127999) AS i`,
+	`INSERT INTO event_cursor (topic, consumer_group, partition, position) SELECT 'wallet', 'g', p, 1000 FROM generate_series(0, 63) AS p`,
+	`INSERT INTO parked_event (topic, consumer_group, partition, position, subject, error, attempts, parked_at)
+		SELECT 'wallet', 'g', i % 2, i / 2 + 1, 'n' || i % 500, 'why', 1, now() FROM generate_series(0, 19999) AS i`,
+	`INSERT INTO parked_action (topic, consumer_group, subject, number, action, actor, reason, first_position, last_position, events, error, at)
+		SELECT 'wallet', 'g', 'n' || i % 2000, i / 2000 + 1, 'retry', 'a', '', 1, 1, 1, '', now() FROM generate_series(0, 19999) AS i`,
+	`INSERT INTO paymentquote (nsec, handle, quote, amount, mint, paid, npub)
+		SELECT '', 'h' || i, 'q' || i, 1, 'm', false, 'n' || i FROM generate_series(1, 20000) AS i`,
+	`INSERT INTO nwcsecret (nwc_secret, npub) SELECT 's' || i, 'n' || i FROM generate_series(1, 20000) AS i`,
+	`INSERT INTO nwcevent (event_id) SELECT 'e' || i FROM generate_series(1, 20000) AS i`,
+	`INSERT INTO nfcrequesternonce (requester_pubkey, flow, nonce, requester_ts, used_at)
+		SELECT 'p' || i % 100, 'f', 'n' || i, 1, now() FROM generate_series(1, 20000) AS i`,
+	`INSERT INTO receiveofferbootstrap (nonce, nauth, grant_kind, offer_kind, host, created_at)
+		SELECT 'n' || i, 'a', 1, 1, 'h', now() FROM generate_series(1, 20000) AS i`,
+	`INSERT INTO safebox_replica (instance, version, since, seen_at, lanes, state, leader) VALUES ('r', 'v', now(), now(), 4, 'ready', true)`,
+	`ANALYZE`,
+}
+
+// small are the tables that may be read whole: they do not grow with the events.
+var small = []string{"currencyrate", "safebox_replica", "event_cursor"}
+
+// A pin says what a statement's plan must be: the indexes it uses, and the most rows it may read.
+type pin struct {
+	args    []any
+	indexes string
+	rows    float64
+}
+
+func pins() map[string]pin {
+	now := time.Now()
+	none := []*string{nil}
+	text := func(s ...string) []string { return s }
+	var zero event.Positions
+	return map[string]pin{
+		"heads":                   {[]any{"wallet"}, "event_log_pkey", 64},
+		"append_events":           {[]any{"wallet", []int32{5, 5}, text("/s1", "/s1"), text("new", "id1"), text("t", "t"), text("n5", "n5"), []time.Time{now, now}, text("{}", "{}"), []*string{nil, nil}}, "event_log_identity event_log_pkey", 4},
+		"events_by_id":            {[]any{"wallet", "/s1", "id1"}, "event_log_identity", 1},
+		"events_by_id_any_source": {[]any{"wallet", "id1"}, "event_log_identity", 6},
+		"read_log":                {[]any{"wallet", 5, 1000, 100}, "event_log_pkey", 100},
+		"recorded_at":             {[]any{"wallet", 5, 1000}, "event_log_pkey", 1},
+
+		"join_group":       {[]any{"wallet", "new", zero[:]}, "", 0},
+		"cursors":          {[]any{"wallet", "g"}, "", 64},
+		"claim":            {[]any{"wallet", "g", 5, 500}, "event_log_pkey", 600},
+		"blocked_subjects": {[]any{"wallet", "g", 1, 500}, "event_log_pkey parked_event", 1200},
+		"lock_cursor":      {[]any{"wallet", "g", 5}, "", 64},
+		"claim_parked":     {[]any{"wallet", "g", 1, "n1"}, "event_log_pkey parked_event_subject", 100},
+		"move_cursor":      {[]any{"wallet", "g", 5, 1100}, "", 64},
+		"unpark_events":    {[]any{"wallet", "g", 1, "n1", 5000}, "parked_event_subject", 100},
+		"park_events":      {[]any{"wallet", "g", 5, []int64{7}, text("n5"), text("why"), []int32{1}}, "", 1},
+		"note_action":      {[]any{"wallet", "g", "n5", "retry", "a", "", 1, 1, 1, ""}, "parked_action_pkey", 10},
+
+		"load_wallets":    {[]any{text("n1", "n2")}, "registeredsafebox.npub", 2},
+		"load_awaited":    {[]any{"wallet", "g", text("n0", "n6")}, "event_log_registration registeredsafebox.npub", 200},
+		"load_owners":     {[]any{text("h1"), text("c1"), text("k1"), text("e1")}, "registeredsafebox.access_key registeredsafebox.custom_handle registeredsafebox.emergency_code registeredsafebox.handle", 4},
+		"load_secrets":    {[]any{text("s1", "s2")}, "nwcsecret.nwc_secret", 2},
+		"load_quotes":     {[]any{text("q1", "q2")}, "ix_paymentquote_quote", 2},
+		"load_nwc_events": {[]any{text("e1", "e2")}, "nwcevent.event_id", 2},
+		"load_nonces":     {[]any{text("p1", "p2"), text("f", "f"), text("n1", "n2")}, "nfcrequesternonce.nonce", 3},
+		"load_offers":     {[]any{text("n1", "n2")}, "receiveofferbootstrap.nonce", 2},
+
+		"store_journal":        {[]any{[]int32{1, 2}, []int64{1, 2}, []int64{1, 1}, 5, []int64{9001, 9002}, []int16{0, 0}, text("n1", "n2"), []int32{1, 2}, []int64{100, 100}, text("t", "t"), text("applied", "applied"), text("", ""), []int64{1, 2}, []int64{0, 0}, []int64{1, 2}, []time.Time{now, now}}, "registeredsafebox_pkey", 8},
+		"store_registered":     {[]any{text("new"), none, text("new"), text("r"), text("o"), none, []int64{0}, none, none, none, []int64{1}}, "", 1},
+		"store_profiled":       {[]any{[]int32{1, 2}, text("x", "y"), text("o", "o"), text("r", "r"), text("a", "b"), text("EUR", "EUR")}, "registeredsafebox_pkey", 4},
+		"store_created_quotes": {[]any{text("h1"), text("new"), []int64{1}, text("m"), []bool{false}, text("n1")}, "", 1},
+		"store_settled_quotes": {[]any{[]int32{1, 2}}, "paymentquote_pkey", 2},
+		"clear_secrets":        {[]any{text("n1", "n2")}, "ix_nwcsecret_npub", 2},
+		"store_secrets":        {[]any{text("new"), text("n1")}, "", 1},
+		"store_nwc_events":     {[]any{text("new")}, "", 1},
+		"store_nonces":         {[]any{text("p"), text("f"), text("new"), []int64{1}, []time.Time{now}}, "", 1},
+		"store_offers":         {[]any{text("new"), text("a"), []int32{1}, []int32{1}, text("h"), none, []time.Time{now}}, "", 1},
+
+		"wallet_by_key":       {[]any{"h7"}, "registeredsafebox.custom_handle registeredsafebox.handle registeredsafebox.npub", 3},
+		"wallets":             {[]any{"n5", 100}, "registeredsafebox.npub", 100},
+		"entries":             {[]any{"n5", 0, 100}, "ledger_entry_seq", 100},
+		"entries_without_seq": {[]any{"n5", 100}, "ledger_entry_seq", 100},
+		"entries_at":          {[]any{5, 1000}, "ledger_entry_pkey", 2},
+		"parked_at":           {[]any{"wallet", "g", 1, 5}, "event_log_pkey parked_event_pkey", 2},
+		"oldest_pending":      {[]any{"wallet", "g"}, "event_log_pkey", 128},
+		"beat":                {[]any{"another", "v", 4, "ready", false}, "", 3},
+		"leave":               {[]any{"r"}, "", 3},
+		"replicas":            {[]any{time.Minute}, "", 3},
+	}
+}
+
+// cold are the statements whose plan does not matter, and why.
+var cold = map[string]string{
+	"ping": "reads no table", "clock": "reads no table", "begin_batch": "no plan", "commit_batch": "no plan", "rollback_batch": "no plan", "audit_begin": "no plan",
+	"append_lock": "reads no table", "announce": "reads no table", "listen_events": "no plan",
+	"load_rates": "currencyrate has a row a currency", "store_rates": "currencyrate has a row a currency",
+	"parked": "for people, who ask for what is parked", "parked_actions": "for people", "parked_subjects": "for an operator who retries everything",
+	"parked_count": "counts what is parked, twice a minute at most; nothing is as a rule",
+}
+
+// isCold tells why a statement needs no pin.
+func isCold(name string) bool {
+	return cold[name] != "" || strings.HasPrefix(name, "init_") || // once a process
+		strings.HasPrefix(name, "audit_") // reads everything, on purpose
+}
+
+// plan is a node of EXPLAIN (ANALYZE, FORMAT JSON).
+type plan struct {
+	Type     string  `json:"Node Type"`
+	Relation string  `json:"Relation Name"`
+	Index    string  `json:"Index Name"`
+	Rows     float64 `json:"Actual Rows"`
+	Loops    float64 `json:"Actual Loops"`
+	Filtered float64 `json:"Rows Removed by Filter"`
+	Recheck  float64 `json:"Rows Removed by Index Recheck"`
+	Plans    []plan  `json:"Plans"`
+}
+
+// walk calls f for every node.
+func (p plan) walk(f func(plan)) {
+	f(p)
+	for _, child := range p.Plans {
+		child.walk(f)
+	}
+}
+
+// Every statement that the lanes, the appends, the heartbeat and the readers live on keeps its plan on tables that have grown.
+func TestThePlansOfHotStatementsArePinned(t *testing.T) {
+	url := dbtest.PostgreSQL(t)
+	storagetest.Ready(t, url)
+	ctx := storagetest.Context(t)
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(ctx) })
+	for _, s := range fillForPlans {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	pinned := pins()
+	for _, name := range queries.Names() {
+		if _, ok := pinned[name]; ok == isCold(name) {
+			t.Errorf("the statement %s must be either pinned or cold, with the reason", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(pinned)) {
+		for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+			check := func(format string, args ...any) {
+				t.Helper()
+				t.Errorf("%s, %s: %s", name, mode, fmt.Sprintf(format, args...))
+			}
+			root, text, err := explain(t, conn, name, mode, pinned[name].args)
+			if err != nil {
+				check("%v", err)
+				continue
+			}
+			var rows float64
+			indexes := map[string]bool{}
+			root.walk(func(p plan) {
+				if p.Index != "" {
+					indexes[p.Index] = true
+				}
+				if p.Relation == "" || p.Type == "ModifyTable" {
+					return
+				}
+				rows += (p.Rows + p.Filtered + p.Recheck) * p.Loops
+				if p.Type == "Seq Scan" && !slices.Contains(small, p.Relation) && p.Loops > 0 {
+					check("reads all of %s", p.Relation)
+				}
+			})
+			if rows > pinned[name].rows {
+				check("reads %.0f rows, want at most %.0f\n%s", rows, pinned[name].rows, text)
+			}
+			got := usedIndexes(t, conn, indexes)
+			for _, want := range strings.Fields(pinned[name].indexes) {
+				if !slices.ContainsFunc(got, func(s string) bool { return s == want || strings.HasPrefix(s, want) }) {
+					check("uses the indexes %v, want %s (-want +got):\n%s", got, want, cmp.Diff(strings.Fields(pinned[name].indexes), got))
+				}
+			}
+		}
+	}
+}
+
+// explain runs a statement as the server plans it in a mode, and takes back what it did.
+func explain(t *testing.T, conn *pgx.Conn, name, mode string, args []any) (plan, string, error) {
+	t.Helper()
+	ctx := storagetest.Context(t)
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Exec(ctx, "DEALLOCATE pinned") //nolint:errcheck // after the rollback, which an error makes necessary
+	defer tx.Rollback(ctx)                    //nolint:errcheck // whatever it did
+	if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+mode); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(ctx, "PREPARE pinned AS "+queries.Get(name).SQL); err != nil {
+		return plan{}, "", err
+	}
+	places := make([]string, len(args))
+	for i := range args {
+		places[i] = fmt.Sprintf("$%d", i+1)
+	}
+	var text string
+	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE pinned ("+strings.Join(places, ", ")+")",
+		append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...).Scan(&text)
+	if err != nil {
+		return plan{}, "", err
+	}
+	var found []struct{ Plan plan }
+	if err := json.Unmarshal([]byte(text), &found); err != nil {
+		t.Fatal(err)
+	}
+	return found[0].Plan, text, nil
+}
+
+// usedIndexes names indexes as table.first_column as well, because the guards and the revisions name some of one column apart.
+func usedIndexes(t *testing.T, conn *pgx.Conn, indexes map[string]bool) (names []string) {
+	t.Helper()
+	for name := range indexes {
+		var column string
+		err := conn.QueryRow(storagetest.Context(t), `SELECT i.indrelid::regclass || '.' || a.attname
+			FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+			WHERE i.indexrelid = $1::regclass`, name).Scan(&column)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name, column)
+	}
+	slices.Sort(names)
+	return names
+}
