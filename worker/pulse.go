@@ -20,9 +20,10 @@ const (
 	AliveWithin = 3 * beatEvery
 	// beatTimeout bounds what one heartbeat asks of the database.
 	beatTimeout = 5 * time.Second
-	// guardsEvery is the time between two looks at the guards; guardsTimeout bounds one, which reads every wallet where an
-	// index is missing.
+	// guardsEvery is the time between two looks at the guards, and guardsBroken where the last one found something: someone
+	// is mending it. guardsTimeout bounds a look, which reads every wallet where an index is missing.
 	guardsEvery   = 5 * time.Minute
+	guardsBroken  = 30 * time.Second
 	guardsTimeout = time.Minute
 )
 
@@ -174,8 +175,11 @@ func (c *readings) add(r reading) time.Duration {
 // has seen.
 func (r *Replica) watchGuards(ctx context.Context) {
 	for {
-		r.lookAtGuards(ctx)
-		timer := time.NewTimer(guardsEvery/2 + rand.N(guardsEvery))
+		pause := guardsEvery
+		if r.lookAtGuards(ctx) > 0 {
+			pause = guardsBroken
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -185,15 +189,18 @@ func (r *Replica) watchGuards(ctx context.Context) {
 	}
 }
 
-func (r *Replica) lookAtGuards(ctx context.Context) {
+// lookAtGuards tells the observer of the values that break each guard, and returns how many there are.
+func (r *Replica) lookAtGuards(ctx context.Context) (violations int) {
 	ctx, cancel := context.WithTimeout(ctx, guardsTimeout)
 	defer cancel()
 	found, err := r.options.Guards(ctx)
 	if err != nil {
 		r.logger.Debug("the guards could not be looked at; trying again later", "error", err)
-		return
+		return 0
 	}
 	for guard, n := range found {
 		r.options.Observer.Guard(guard, n)
+		violations += n
 	}
+	return violations
 }

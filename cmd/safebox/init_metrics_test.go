@@ -186,6 +186,7 @@ func TestEveryReplicaTellsTheValuesThatBreakAGuard(t *testing.T) {
 }
 
 func TestAReplicaWithoutItsDatabaseShowsNoOldNumbers(t *testing.T) {
+	t.Parallel() // it waits for most of its time
 	server := dbtest.Server(t, dbtest.Options{})
 	s := newSite(t, server.Database(t))
 	p := s.workers(1)[0]

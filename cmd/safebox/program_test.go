@@ -171,7 +171,13 @@ type process struct {
 // start starts the program; it is killed at the end of the test if it still runs.
 func (s *site) start(env []string, args ...string) *process {
 	s.t.Helper()
-	p := &process{t: s.t, cmd: s.command(env, args...), log: newJournal(), ended: make(chan struct{})}
+	return s.launch(s.command(env, args...))
+}
+
+// launch is start for a command that was made before.
+func (s *site) launch(c *exec.Cmd) *process {
+	s.t.Helper()
+	p := &process{t: s.t, cmd: c, log: newJournal(), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 type Pace struct {
 	Window   time.Duration                     // over which rates are taken
 	Patience time.Duration                     // how old or how late something may be before it counts as stuck
+	Silence  time.Duration                     // how long a replica may go without reading the database
 	Late     time.Duration                     // the lag that counts as late
 	For      func(time.Duration) time.Duration // how long a condition holds before its alert fires
 	Every    time.Duration                     // between two evaluations; 0: the server's own
@@ -20,7 +21,7 @@ type Pace struct {
 
 // Production is the pace of the rules that are kept in the repository.
 var Production = Pace{
-	Window: 5 * time.Minute, Patience: 2 * time.Minute, Late: 5 * time.Second,
+	Window: 5 * time.Minute, Patience: 2 * time.Minute, Silence: 30 * time.Second, Late: 5 * time.Second,
 	For: func(d time.Duration) time.Duration { return d },
 }
 
@@ -101,7 +102,7 @@ func Alerts(p Pace) []Alert {
 		},
 		{
 			Name: "SafeboxDatabaseUnreachable", Severity: Page, For: time.Minute,
-			Expr:        "time() - " + most(m.ReplicaMeasured+" > 0", "instance") + " > " + promSeconds(p.Patience/4),
+			Expr:        "time() - " + most(m.ReplicaMeasured+" > 0", "instance") + " > " + promSeconds(p.Silence),
 			Summary:     "Replica {{ $labels.instance }} has not read the database for {{ $value | humanizeDuration }}",
 			Description: "It reads the database every 5 s. The server is away, refuses it, or does not answer in time.",
 		},

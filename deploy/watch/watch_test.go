@@ -219,7 +219,7 @@ func only(cases, alert string) string {
 
 func TestRulesAtAnotherPaceAreTheSameRules(t *testing.T) {
 	dir := t.TempDir()
-	fast := Pace{Window: 5 * time.Second, Patience: 4 * time.Second, Late: time.Second, Every: time.Second, For: func(d time.Duration) time.Duration { return d / 300 }}
+	fast := Pace{Window: 5 * time.Second, Patience: 4 * time.Second, Silence: 3 * time.Second, Late: time.Second, Every: time.Second, For: func(d time.Duration) time.Duration { return d / 300 }}
 	write(t, dir, "fast.yml", string(Rules(fast)))
 	promtool(t, "check", "rules", filepath.Join(dir, "fast.yml"))
 	slow := Alerts(Production)
