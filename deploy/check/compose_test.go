@@ -19,6 +19,8 @@ const (
 	connections = 97
 	// besidePool is how many connections a replica has beside its pool: the lock's or the marker's, and LISTEN's.
 	besidePool = 2
+	// afterDrain is how long a heartbeat may take to be taken away.
+	afterDrain = 5 * time.Second
 )
 
 // secrets are the variables of compose/.env.
@@ -97,8 +99,8 @@ func TestComposeStartsThreeReplicasThatMayDoLittle(t *testing.T) {
 	if limits := s.Deploy.Resources.Limits; limits == nil || limits.MemoryBytes == 0 || limits.NanoCPUs == 0 {
 		t.Error("a replica's memory and processors are not limited")
 	}
-	if drain := 25 * time.Second; s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) < drain+5*time.Second {
-		t.Errorf("a replica has %v to stop, and drains for %v", s.StopGracePeriod, drain)
+	if s.StopGracePeriod == nil || time.Duration(*s.StopGracePeriod) < drain(t)+afterDrain {
+		t.Errorf("a replica has %v to stop, and drains for %v", s.StopGracePeriod, drain(t))
 	}
 	if d := s.DependsOn["postgres"]; d.Condition != types.ServiceConditionHealthy {
 		t.Errorf("a replica starts when its database is %q", d.Condition)

@@ -222,11 +222,10 @@ func TestEveryObjectIsInTheNamespaceAndFindsItsPods(t *testing.T) {
 func TestAReplicaHasTheTimeThatItNeeds(t *testing.T) {
 	each(t, func(t *testing.T, _ string, objects []runtime.Object, d *apps.Deployment, c core.Container) {
 		pod := d.Spec.Template.Spec
-		drain := seconds(t, environment(t, objects, c)["SAFEBOX_DRAIN_SECONDS"])
+		within := seconds(t, environment(t, objects, c)["SAFEBOX_DRAIN_SECONDS"])
 		before := time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
-		// After the drain, the heartbeat has 5 s to take itself away.
-		if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace < before+drain+5*time.Second {
-			t.Errorf("a pod has %v to end: %v until it is told, %v to drain", grace, before, drain)
+		if grace := time.Duration(*pod.TerminationGracePeriodSeconds) * time.Second; grace < before+within+afterDrain {
+			t.Errorf("a pod has %v to end: %v until it is told, %v to drain", grace, before, within)
 		}
 		// A migration takes as long as it takes: a probe that waited for it would kill the replica that is at it.
 		if c.StartupProbe.HTTPGet.Path != "/livez" || c.LivenessProbe.HTTPGet.Path != "/livez" || c.ReadinessProbe.HTTPGet.Path != "/readyz" {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -22,7 +23,7 @@ import (
 const (
 	deploy = ".."
 	root   = "../.."
-	// patience bounds one run of the program; the first may have to build it.
+	// patience bounds one run of the program.
 	patience = 60 * time.Second
 	// builtAs is the version that the build is told.
 	builtAs = "1.2.3-check"
@@ -132,10 +133,11 @@ type result struct {
 // run runs the program with these variables and no others.
 func run(t *testing.T, env []string, args ...string) result {
 	t.Helper()
+	bin := program(t) // which may have to be built first
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var out, problems bytes.Buffer
-	c := exec.CommandContext(ctx, program(t), args...)
+	c := exec.CommandContext(ctx, bin, args...)
 	c.Dir, c.Env, c.Stdout, c.Stderr = t.TempDir(), env, &out, &problems
 	err := c.Run()
 	var exit *exec.ExitError
@@ -179,6 +181,16 @@ func reads(t *testing.T, name string) bool {
 	t.Helper()
 	r := run(t, []string{name + "=" + nonsense}, "status")
 	return r.code == 78 && strings.Contains(r.stderr, name)
+}
+
+// drain is the time in which the program finishes what it has in hand, unless it is told another.
+func drain(t *testing.T) time.Duration {
+	t.Helper()
+	said := regexp.MustCompile(`SAFEBOX_DRAIN_SECONDS; default (\d+)`).FindStringSubmatch(run(t, nil, "worker", "--help").stdout)
+	if said == nil {
+		t.Fatal("the program does not say how long it drains")
+	}
+	return seconds(t, said[1])
 }
 
 func TestTheProgramReadsWhatItReads(t *testing.T) {
