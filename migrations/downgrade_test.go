@@ -90,7 +90,9 @@ func TestADowngradeThatLosesNothingNeedsNoYes(t *testing.T) {
 	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
 		ctx, db := context.Background(), open()
 		alembic(t, db, d, LatestAlembic)
-		schema, wallets := describe(t, db, d), query(t, db, "SELECT * FROM registeredsafebox ORDER BY id")
+		const wallets = `SELECT id, handle, custom_handle, npub, nsec, home_relay, onboard_code, access_key, balance, owner, session_nonce,
+			emergency_code, currency_code FROM registeredsafebox ORDER BY id`
+		before := query(t, db, wallets)
 		if _, err := Prepare(ctx, db, options(d)); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +101,7 @@ func TestADowngradeThatLosesNothingNeedsNoYes(t *testing.T) {
 			t.Fatalf("%+v, %v", r, err)
 		}
 		db = open()
-		if diff := cmp.Diff(wallets, query(t, db, "SELECT * FROM registeredsafebox ORDER BY id")); diff != "" {
+		if diff := cmp.Diff(before, query(t, db, wallets)); diff != "" {
 			t.Error(diff)
 		}
 		c, err := readCatalogue(ctx, db, d)
@@ -107,7 +109,7 @@ func TestADowngradeThatLosesNothingNeedsNoYes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if found := sets()[d].compare(c, sets()[d].index(LatestAlembic)); len(found) > 0 {
-			t.Errorf("not what Alembic made:\n%s\nbefore: %q", DifferenceTable(found), schema)
+			t.Errorf("not what Alembic made:\n%s", DifferenceTable(found))
 		}
 	})
 }

@@ -39,9 +39,10 @@ func inspect(ctx context.Context, db *sql.DB, d storage.Dialect) (facts, error) 
 		return f, err
 	}
 	if _, ok := f.catalogue[alembicTable]; ok {
-		if f.versions, err = readStrings(ctx, db, "SELECT version_num FROM alembic_version ORDER BY version_num"); err != nil {
+		if f.versions, err = readStrings(ctx, db, "SELECT version_num FROM alembic_version"); err != nil {
 			return f, fmt.Errorf("read alembic_version: %w", err)
 		}
+		sort.Strings(f.versions)
 	}
 	if _, ok := f.catalogue[recordsTable]; ok {
 		records, err := migrate.MigrationSet{DisableCreateTable: true}.GetMigrationRecords(db, engine(d))

@@ -145,6 +145,9 @@ func (j *job) write(e errand) string {
 	s := &script{dialect: j.Dialect}
 	s.header(j, e)
 	s.begin()
+	if j.Dialect == storage.PostgreSQL {
+		s.put("SET LOCAL client_min_messages = warning") // what exists or does not is no news
+	}
 	s.put(createBooks(j.Dialect)...)
 	for _, a := range j.assertions(e) {
 		s.assert(a)
@@ -283,11 +286,12 @@ func filesOf(revisions []Revision) []string {
 
 // joined is an expression for all values of a column in order, with blanks between them.
 func joined(d storage.Dialect, column, table string) string {
-	aggregate := "string_agg"
+	aggregate, order := "string_agg", `"C"`
 	if d == storage.SQLite {
-		aggregate = "group_concat"
+		aggregate, order = "group_concat", "BINARY"
 	}
-	return fmt.Sprintf("(SELECT coalesce(%s(v, ' '), '') FROM (SELECT %s AS v FROM %s ORDER BY 1) AS all_of_them)", aggregate, column, table)
+	return fmt.Sprintf("(SELECT coalesce(%s(v, ' '), '') FROM (SELECT %[2]s AS v FROM %[3]s ORDER BY %[2]s COLLATE %[4]s) AS all_of_them)",
+		aggregate, column, table, order)
 }
 
 func in(values []string) string {
@@ -396,13 +400,17 @@ func (s *script) assert(a assertion) {
 }
 
 func (s *script) header(j *job, e errand) {
-	s.line("-- safebox migrate %s: from %s to %s.", e.command, orBase(j.id(e.from)), orBase(j.id(e.to)))
+	what := fmt.Sprintf("from %s to %s", orBase(j.id(e.from)), orBase(j.id(e.to)))
+	if e.command == CommandStamp {
+		what = orBase(j.id(e.to))
+	}
+	s.line("-- safebox migrate %s: %s.", e.command, what)
 	program := `psql -X -f SCRIPT "$DATABASE", without -1 (--single-transaction)`
 	if s.dialect == storage.SQLite {
 		program = "sqlite3 FILE < SCRIPT"
 	}
-	s.line("-- Run it with %s. It stops at the first error; a revision is whole or not there at all,", program)
-	s.line("-- or, where it runs step by step, `safebox migrate upgrade` goes on with it.")
+	s.line("-- Run it with %s.", program)
+	s.line("-- It stops at the first error. A revision is then whole or not there; one that goes step by step `safebox migrate` goes on with.")
 	if s.dialect == storage.SQLite {
 		s.line("-- sqlite3 cannot take the initialisation lock: stop the workers first.")
 	}

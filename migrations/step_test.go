@@ -160,7 +160,7 @@ func TestAnIndexThatADeathLeftInvalidIsBuiltAgain(t *testing.T) {
 		t.Error(diff)
 	}
 	let()
-	if _, err := Script(context.Background(), look, options(d), CommandUpgrade, "head"); err == nil || !strings.Contains(err.Error(), "was interrupted on its way up after step") {
+	if _, err := Script(context.Background(), look, options(d), CommandUpgrade, "head"); err == nil || !strings.Contains(err.Error(), "was interrupted on its way up, with ") {
 		t.Errorf("a script from the midst of a revision: %v", err)
 	}
 	db, _ = session(t, url)
