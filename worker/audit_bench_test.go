@@ -14,7 +14,7 @@ import (
 	"github.com/safebox/safebox/worker/event"
 )
 
-// BenchmarkAudit audits 200,000 mixed events of 10,000 wallets, and folds them again.
+// BenchmarkAudit audits 50,000 mixed events of 2,500 wallets, and folds them again.
 func BenchmarkAudit(b *testing.B) {
 	shape := bench.Shape{Events: 50_000, Wallets: 2_500, Seed: 1}
 	for name, url := range map[string]func(testing.TB) string{"postgresql": dbtest.PostgreSQL, "sqlite": dbtest.SQLite} {
