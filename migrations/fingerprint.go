@@ -68,8 +68,10 @@ var history = []string{guardedTable + ".opening_balance", guardedTable + ".entry
 
 // Words of the differences.
 const (
-	nothing = "nothing"
-	aTable  = "a table"
+	nothing  = "nothing"
+	aTable   = "a table"
+	refuses  = "it can refuse rows that the revision takes"
+	goesWith = "revision %s replaces the column %s, and this would go with it: drop it, and make it anew afterwards"
 )
 
 // The ranks of differences in a table.
@@ -92,8 +94,10 @@ func (s *set) compare(c catalogue, place int) []Difference {
 			Verdict: Contradicts, Why: "without it nothing can be compared",
 		}}
 	}
-	x := comparison{dialect: s.dialect, found: c, later: s.later(place)}
-	for _, name := range s.tables() {
+	x := comparison{dialect: s.dialect, found: c}
+	x.later, x.replaced = s.later(place)
+	all := s.tables()
+	for _, name := range all {
 		found, exists := c[name]
 		wanted, due := want[name]
 		switch {
@@ -109,7 +113,11 @@ func (s *set) compare(c catalogue, place int) []Difference {
 			t.constraints()
 		}
 	}
-	x.takenNames()
+	for name, t := range c {
+		if _, due := want[name]; due || !slices.Contains(all, name) {
+			x.takenNames(name, t)
+		}
+	}
 	sort.SliceStable(x.differences, func(i, j int) bool {
 		a, b := x.differences[i], x.differences[j]
 		if a.Table != b.Table {
@@ -161,14 +169,15 @@ func (s *set) maker(name string) string {
 	return "no revision makes it"
 }
 
-// later is what revisions after a place add: their names must be free, or those revisions fail. Of a column or an index
-// the revision that makes it is kept; columns are named with their table.
-func (s *set) later(place int) map[string]string {
+// later is what revisions after a place add, and the columns that they replace on PostgreSQL, each with the first revision
+// that does. The names of the added must be free, or those revisions fail; with a replaced column, what depends on it would
+// go. Columns are named with their table.
+func (s *set) later(place int) (added, replaced map[string]string) {
 	had, _ := s.golden(place)
-	names := map[string]string{}
-	note := func(name, revision string) {
-		if _, earlier := names[name]; !earlier && name != "" {
-			names[name] = revision
+	added, replaced = map[string]string{}, map[string]string{}
+	note := func(all map[string]string, name, revision string) {
+		if _, earlier := all[name]; !earlier && name != "" {
+			all[name] = revision
 		}
 	}
 	for i := place + 1; i < len(s.revisions); i++ {
@@ -177,28 +186,31 @@ func (s *set) later(place int) map[string]string {
 		for name, t := range c {
 			before := had[name]
 			if before.Primary.Name != t.Primary.Name {
-				note(t.Primary.Name, id)
+				note(added, t.Primary.Name, id)
 			}
 			for _, col := range t.Columns {
-				if _, ok := before.column(col.Name); !ok {
-					note(name+"."+col.Name, id)
+				if old, ok := before.column(col.Name); !ok {
+					note(added, name+"."+col.Name, id)
+				} else if s.dialect == storage.PostgreSQL && old.Type != col.Type {
+					note(replaced, name+"."+col.Name, id)
 				}
 			}
 			for ix, x := range t.Indexes {
 				if _, ok := before.Indexes[ix]; !ok && (s.dialect == storage.PostgreSQL || !x.Constraint) {
-					note(ix, id)
+					note(added, ix, id)
 				}
 			}
 		}
 	}
-	return names
+	return added, replaced
 }
 
 // comparison gathers the differences of one catalogue.
 type comparison struct {
 	dialect     storage.Dialect
 	found       catalogue
-	later       map[string]string
+	later       map[string]string // what later revisions add, with the revision
+	replaced    map[string]string // the columns that later revisions replace, with the revision
 	differences []Difference
 }
 
@@ -233,16 +245,14 @@ func (x *comparison) owner(name string) (string, bool) {
 	return "", false
 }
 
-// takenNames finds the indexes, of any table, that have a name which a later revision needs.
-func (x *comparison) takenNames() {
-	for table, t := range x.found {
-		for ix, found := range t.Indexes {
-			if id, taken := x.later[ix]; taken {
-				x.add(Difference{
-					Table: table, Object: ix, Expected: "nothing at this revision", Found: found.describe(), Verdict: Contradicts,
-					Why: fmt.Sprintf("revision %s makes an index of this name", id), rank: rankIndex,
-				})
-			}
+// takenNames finds the indexes of a table, which may be another's, that have a name which a later revision needs.
+func (x *comparison) takenNames(name string, t table) {
+	for ix, found := range t.Indexes {
+		if id, taken := x.later[ix]; taken {
+			x.add(Difference{
+				Table: name, Object: ix, Expected: "nothing at this revision", Found: found.describe(), Verdict: Contradicts,
+				Why: fmt.Sprintf("revision %s makes an index of this name", id), rank: rankIndex,
+			})
 		}
 	}
 }
@@ -332,6 +342,10 @@ func (t *tableComparison) judge(want, found column, d *Difference) {
 	case want.Default == sequence || want.Default == rowid:
 		note(Contradicts, "new rows get no number, or refuse the one that they bring")
 	case want.Default == "" && want.NotNull && found.Default != computed && found.Default != identityAlways:
+		if id, goes := t.replaced[t.name+"."+want.Name]; goes {
+			note(Contradicts, fmt.Sprintf(goesWith, id, want.Name))
+			break
+		}
 		note(Harmless, "rows always bring a value, so the default is never used")
 	case found.Default == "" && t.dialect == storage.PostgreSQL:
 		note(Missing, "rows without a value are refused or hold a null; the default can be set")

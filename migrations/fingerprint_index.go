@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 
 	"github.com/safebox/safebox/storage"
 )
@@ -29,6 +30,7 @@ func (t *tableComparison) indexes() {
 		if stand := t.standIn(want, name, others); stand != "" {
 			used[stand] = true
 			d.Found, d.Verdict, d.Why = t.describe(stand, name), Harmless, whyStandIn(want, t.found.Indexes[stand])
+			t.judgeIndex(t.found.Indexes[stand], &d)
 		} else {
 			if _, ok := t.found.Indexes[name]; ok {
 				used[name] = true
@@ -39,19 +41,36 @@ func (t *tableComparison) indexes() {
 		t.add(rankIndex, d)
 	}
 	for _, name := range others {
+		if _, taken := t.later[name]; taken || used[name] {
+			continue // it is told of already, or takenNames tells
+		}
 		x := t.found.Indexes[name]
-		_, taken := t.later[name]
-		switch {
-		case x.Unique && !t.implied(x):
-			t.add(rankIndex, Difference{
-				Object: name, Expected: nothing, Found: x.describe(), Verdict: Contradicts, Why: "it refuses rows that the revision takes",
-			})
-		case !used[name] && !taken:
-			t.add(rankIndex, Difference{
-				Object: name, Expected: nothing, Found: x.describe(), Verdict: Harmless, Why: "an index more changes no answer",
-			})
+		d := Difference{Object: name, Expected: nothing, Found: x.describe(), Verdict: Harmless, Why: "an index more changes no answer"}
+		t.judgeIndex(x, &d)
+		t.add(rankIndex, d)
+	}
+}
+
+// judgeIndex turns the verdict on an index that is not the revision's own where it would do harm.
+func (t *tableComparison) judgeIndex(x index, d *Difference) {
+	if !t.implied(x) {
+		d.Verdict, d.Why = Contradicts, refuses
+		return
+	}
+	for _, c := range t.found.Columns {
+		id, goes := t.replaced[t.name+"."+c.Name]
+		if goes && (slices.Contains(x.Columns, c.Name) || mentions(x.Predicate, c.Name)) {
+			d.Verdict, d.Why = Contradicts, fmt.Sprintf(goesWith, id, c.Name)
+			return
 		}
 	}
+}
+
+// mentions tells whether a normalised predicate has a word, outside of its literals or in them.
+func mentions(predicate, word string) bool {
+	return slices.Contains(strings.FieldsFunc(predicate, func(r rune) bool {
+		return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}), word)
 }
 
 // describe gives a found index, by name where that is not the expected one.
@@ -96,9 +115,12 @@ func whyStandIn(want, found index) string {
 	return "the name does not matter"
 }
 
-// implied tells whether every row that the revision takes passes a unique index too, since the revision keeps the same
-// or fewer columns apart.
+// implied tells whether an index lets every row pass that the revision takes: a plain one does, and a unique one whose
+// columns the revision keeps apart already, all or some of them.
 func (t *tableComparison) implied(x index) bool {
+	if !x.Unique {
+		return true
+	}
 	if x.NullsEqual {
 		return false
 	}
@@ -182,6 +204,7 @@ func (t *tableComparison) constraints() {
 		}
 		return "", false
 	}
+	told := map[string]bool{}
 	for name, want := range t.want.Constraints {
 		d := Difference{Object: name, Expected: want.describe(), Found: nothing}
 		if other, ok := says(t.found.Constraints, want.Definition); ok {
@@ -198,15 +221,14 @@ func (t *tableComparison) constraints() {
 				continue
 			}
 		} else {
+			told[name] = true
 			t.absentConstraint(name, want, &d)
 		}
 		t.add(rankConstraint, d)
 	}
 	for name, found := range t.found.Constraints {
-		if _, ok := says(t.want.Constraints, found.Definition); !ok {
-			t.add(rankConstraint, Difference{
-				Object: name, Expected: nothing, Found: found.describe(), Verdict: Contradicts, Why: "it can refuse rows that the revision takes",
-			})
+		if _, ok := says(t.want.Constraints, found.Definition); !ok && !told[name] {
+			t.add(rankConstraint, Difference{Object: name, Expected: nothing, Found: found.describe(), Verdict: Contradicts, Why: refuses})
 		}
 	}
 }

@@ -25,10 +25,10 @@ func normalised(sql string) string {
 			put(sql[i:end])
 		case c == '"' || c == '`':
 			end = closing(sql, i, c)
-			put(strings.ToLower(strings.Trim(sql[i:end], string(c))))
+			put(lower(strings.Trim(sql[i:end], string(c))))
 		case c == '[':
 			end = closing(sql, i, ']')
-			put(strings.ToLower(strings.Trim(sql[i:end], "[]")))
+			put(lower(strings.Trim(sql[i:end], "[]")))
 		case strings.HasPrefix(sql[i:], "--"):
 			end = until(sql, i, "\n")
 			space = true
@@ -38,11 +38,22 @@ func normalised(sql string) string {
 		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
 			space = true
 		default:
-			put(strings.ToLower(sql[i:end]))
+			put(lower(sql[i:end]))
 		}
 		i = end
 	}
 	return b.String()
+}
+
+// lower lowers the letters that SQL reads without regard to case, which are those of ASCII, byte by byte.
+func lower(sql string) string {
+	b := []byte(sql)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // closing is the place after the quote that ends what begins at start; a doubled quote is a part of it.

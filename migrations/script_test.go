@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	programs "os/exec"
 	"regexp"
 	"slices"
@@ -42,13 +43,7 @@ func asAlembic(revision string) start {
 // asCreateAll is a database whose tables SQLModel made without a version: a column and an index are absent.
 func asCreateAll(t *testing.T, db *sql.DB, d storage.Dialect) {
 	t.Helper()
-	alembic(t, db, d, LatestAlembic)
-	for _, change := range []string{
-		"DROP TABLE alembic_version", "ALTER TABLE registeredsafebox DROP COLUMN session_nonce", "DROP INDEX ix_nfcrequesternonce_used_at",
-		"DROP INDEX ix_registeredsafebox_npub", "CREATE UNIQUE INDEX ix_registeredsafebox_npub ON registeredsafebox (npub)",
-	} {
-		exec(t, db, change)
-	}
+	execFile(t, db, fmt.Sprintf("testdata/%s/create_all.sql", d))
 }
 
 // withoutIndexes is a database of Alembic's that nothing keeps from having duplicates.
