@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,7 @@ type engine struct {
 	appended map[pair]prometheus.Counter
 	events   map[pair]prometheus.Counter
 	lag      prometheus.Histogram
+	observe  observe
 	backlog  map[string]prometheus.Gauge
 	oldest   prometheus.Gauge
 	batch    prometheus.Histogram
@@ -94,7 +96,7 @@ func (e *engine) Appended(typ, result string, n int) { add(e.appended, typ, resu
 func (e *engine) Processed(typ, outcome string, n int) { add(e.events, typ, outcome, n) }
 
 // Lag is told the time from an event's append to the commit of its processing.
-func (e *engine) Lag(d time.Duration) { e.lag.Observe(seconds(d)) }
+func (e *engine) Lag(ctx context.Context, d time.Duration) { e.observe(ctx, e.lag, seconds(d)) }
 
 // Batch is told the size of each committed batch and how long its phases took.
 func (e *engine) Batch(events int, phases map[string]time.Duration) {

@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -119,9 +120,9 @@ func TestEveryFamilyHasItsConstant(t *testing.T) {
 // A scraper that asks for protobuf gets each histogram in both forms; one that asks for text gets the classic one.
 func TestHistogramsAreClassicAndNativeAtOnce(t *testing.T) {
 	r := fresh()
-	r.Lag(20 * time.Millisecond)
+	r.Lag(context.Background(), 20*time.Millisecond)
 	r.Batch(3, map[string]time.Duration{"load": time.Millisecond})
-	r.Statement("ping", time.Millisecond, "")
+	r.Statement(context.Background(), "ping", time.Millisecond, "")
 	r.Acquire(time.Millisecond, false)
 	r.Handled("ledger", time.Microsecond, true)
 	got := protobuf(t, r)

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"math"
@@ -27,7 +28,10 @@ type Options struct {
 	Statements []string        // names of the statements, as storage.Statements lists them
 	Groups     []string        // consumer groups; nil: ledger
 	Guards     []string        // names of the guards; nil: the three on registeredsafebox
-	Logger     *slog.Logger    // for a scrape that fails; nil: slog.Default
+	// TraceID names the trace that a context belongs to, if it is recorded, else "": it becomes the exemplar of what is
+	// observed in it. nil: nothing is traced.
+	TraceID func(context.Context) string
+	Logger  *slog.Logger // for a scrape that fails; nil: slog.Default
 }
 
 // Registry holds every series of a process. It satisfies the observer interfaces of storage, initlock and the event bus.
@@ -61,6 +65,7 @@ func New(o Options) *Registry {
 		buildInfo(o),
 	)
 	r.pool.register(r.registry)
+	r.statements.observe, r.engine.observe = observing(o.TraceID), observing(o.TraceID)
 	r.statements.register(r.registry, o.Statements)
 	r.initialisation.register(r.registry, o.Guards, time.Now)
 	r.engine.register(r.registry, o.Groups)

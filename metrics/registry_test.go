@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -48,10 +49,10 @@ func TestThePoolIsReadAtTheScrape(t *testing.T) {
 
 func TestStatementsAreTimedAndTheirErrorsCountedByClass(t *testing.T) {
 	r := fresh()
-	r.Statement("append_events", time.Second, "")
-	r.Statement("append_events", time.Second, storage.Deadlock)
-	r.Statement("commit", time.Second, storage.Class("a class of tomorrow"))
-	r.Statement("SELECT * FROM registeredsafebox", time.Second, storage.Unique)
+	r.Statement(context.Background(), "append_events", time.Second, "")
+	r.Statement(context.Background(), "append_events", time.Second, storage.Deadlock)
+	r.Statement(context.Background(), "commit", time.Second, storage.Class("a class of tomorrow"))
+	r.Statement(context.Background(), "SELECT * FROM registeredsafebox", time.Second, storage.Unique)
 	r.Retried("serialization")
 	r.Retried("handler")
 	r.Retried("no class")
@@ -142,8 +143,8 @@ func TestTheEngineCountsEventsByTypeAndOutcome(t *testing.T) {
 	r.Appended(event.TypeFundsCredited, "appended", -1)
 	r.Processed(event.TypeFundsCredited, "applied", 3)
 	r.Processed(event.TypeFundsCredited, "lost", 3)
-	r.Lag(20 * time.Millisecond)
-	r.Lag(-time.Second)
+	r.Lag(context.Background(), 20*time.Millisecond)
+	r.Lag(context.Background(), -time.Second)
 	r.Batch(3, map[string]time.Duration{"load": time.Second, "commit": 2 * time.Second, "lunch": time.Hour})
 	r.LaneBusy(+1)
 	r.LaneBusy(+1)
@@ -244,9 +245,9 @@ func stir(r *metrics.Registry, rng *rand.Rand) {
 	took := time.Duration(rng.Int64N(int64(time.Minute)))
 	switch rng.IntN(16) {
 	case 0:
-		r.Statement(word(), took, storage.Class(word()))
+		r.Statement(context.Background(), word(), took, storage.Class(word()))
 	case 1:
-		r.Statement("ping", took, storage.Class(word()))
+		r.Statement(context.Background(), "ping", took, storage.Class(word()))
 	case 2:
 		r.Acquire(took, rng.IntN(2) == 0)
 	case 3:
@@ -266,7 +267,7 @@ func stir(r *metrics.Registry, rng *rand.Rand) {
 		r.Processed(word(), word(), 1)
 		r.Processed(event.TypeQuotePaid, "parked", 1)
 	case 10:
-		r.Lag(took)
+		r.Lag(context.Background(), took)
 		r.Batch(rng.IntN(1000), map[string]time.Duration{word(): took, "fold": took})
 	case 11:
 		r.Retried(word())
@@ -327,20 +328,55 @@ func TestARegistryMayBeToldAndScrapedAtOnce(t *testing.T) {
 	want(t, r, map[string]float64{`safebox_events_appended_total{result="appended",type="safebox.nonce.used.v1"}`: 8000})
 }
 
+// Tracing that is off costs nothing, and observing allocates nothing.
+func TestObservingAllocatesNothing(t *testing.T) {
+	r := fresh()
+	ctx := context.Background()
+	r.Statement(ctx, "ping", time.Millisecond, "") // a native histogram allocates each bucket once
+	r.Lag(ctx, time.Millisecond)
+	if n := testing.AllocsPerRun(1000, func() {
+		r.Statement(ctx, "ping", time.Millisecond, "")
+		r.Lag(ctx, time.Millisecond)
+		r.Processed(event.TypeFundsCredited, "applied", 1)
+		r.Handled("ledger", time.Millisecond, true)
+	}); n >= 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestAnObservationInATraceHasItsExemplar(t *testing.T) {
+	type key struct{}
+	r := metrics.New(metrics.Options{TraceID: func(ctx context.Context) string {
+		id, _ := ctx.Value(key{}).(string)
+		return id
+	}})
+	r.Lag(t.Context(), time.Millisecond)
+	r.Lag(context.WithValue(t.Context(), key{}, "0af7651916cd43dd8448eb211c80319c"), 20*time.Millisecond)
+	traces := map[float64]string{}
+	for _, b := range protobuf(t, r)[metrics.EventLag].GetMetric()[0].GetHistogram().GetBucket() {
+		if e := b.GetExemplar(); e != nil {
+			traces[e.GetValue()] = e.GetLabel()[0].GetName() + "=" + e.GetLabel()[0].GetValue()
+		}
+	}
+	if len(traces) != 1 || traces[0.02] != "trace_id=0af7651916cd43dd8448eb211c80319c" {
+		t.Errorf("exemplars: %v", traces)
+	}
+}
+
 func BenchmarkObserving(b *testing.B) {
 	r := fresh()
 	b.Run("an event", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			r.Processed(event.TypeFundsCredited, "applied", 1)
-			r.Lag(5 * time.Millisecond)
+			r.Lag(context.Background(), 5*time.Millisecond)
 		}
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	})
 	b.Run("a statement", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			r.Statement("ping", time.Millisecond, "")
+			r.Statement(context.Background(), "ping", time.Millisecond, "")
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,6 +52,23 @@ func gauges(reg prometheus.Registerer, name, help, label string, values []string
 		series[v] = vec.WithLabelValues(v)
 	}
 	return series
+}
+
+// observe tells a histogram a value, with the trace that a context belongs to as its exemplar.
+type observe func(ctx context.Context, h prometheus.Observer, v float64)
+
+// observing gives plain observations where nothing is traced, which then cost nothing more.
+func observing(traceID func(context.Context) string) observe {
+	if traceID == nil {
+		return func(_ context.Context, h prometheus.Observer, v float64) { h.Observe(v) }
+	}
+	return func(ctx context.Context, h prometheus.Observer, v float64) {
+		if id := traceID(ctx); id != "" {
+			h.(prometheus.ExemplarObserver).ObserveWithExemplar(v, prometheus.Labels{"trace_id": id}) // every histogram is one
+			return
+		}
+		h.Observe(v)
+	}
 }
 
 // one sets the gauge of a state to 1 and those of the others to 0. A state that is none of them changes nothing.

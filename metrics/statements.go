@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ var statementBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .
 
 // statements shows what the database answers.
 type statements struct {
+	observe   observe
 	durations map[string]prometheus.Observer
 	errors    map[pair]prometheus.Counter
 	retries   map[string]prometheus.Counter
@@ -36,13 +38,13 @@ func (s *statements) register(reg prometheus.Registerer, names []string) {
 }
 
 // Statement is told of each statement that ended; class is "" when it succeeded.
-func (s *statements) Statement(name string, took time.Duration, class storage.Class) {
+func (s *statements) Statement(ctx context.Context, name string, took time.Duration, class storage.Class) {
 	d, known := s.durations[name]
 	if !known {
 		name = other
 		d = s.durations[other]
 	}
-	d.Observe(seconds(took))
+	s.observe(ctx, d, seconds(took))
 	if class == "" {
 		return
 	}

@@ -132,8 +132,9 @@ type PoolStats struct {
 
 // Observer is told what happens in the storage; it must be fast and safe for concurrent use.
 type Observer interface {
-	// Statement is told of each statement that ended; class is "" when it succeeded.
-	Statement(name string, took time.Duration, class Class)
+	// Statement is told of each statement that ended; class is "" when it succeeded. The context, which may have ended, is
+	// the statement's: it may say which trace it belongs to.
+	Statement(ctx context.Context, name string, took time.Duration, class Class)
 	// Acquire is told how long a caller waited for a connection.
 	Acquire(took time.Duration, timedOut bool)
 }
@@ -148,6 +149,7 @@ type Options struct {
 	// MustExist refuses to create a SQLite file that is not there: for commands that only read.
 	MustExist bool
 	Observer  Observer     // nil: none
+	Spans     bool         // tell OpenTelemetry of statements, inside spans that are recorded
 	Logger    *slog.Logger // nil: slog.Default
 }
 
@@ -203,5 +205,5 @@ func Statements(d Dialect) []string { return backends[d].statements }
 
 type nobody struct{}
 
-func (nobody) Statement(string, time.Duration, Class) {}
-func (nobody) Acquire(time.Duration, bool)            {}
+func (nobody) Statement(context.Context, string, time.Duration, Class) {}
+func (nobody) Acquire(time.Duration, bool)                             {}

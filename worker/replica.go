@@ -69,6 +69,8 @@ type Options struct {
 	// HTTP serves until its context ends and then finishes the requests in hand; nil: no HTTP. It is started first.
 	HTTP     func(ctx context.Context, probes Probes, appender Appender) error
 	Observer Observer // nil: none
+	// Span begins a span of a trace, as bus.Options has it; nil: nothing is traced.
+	Span func(ctx context.Context, name string) (_ context.Context, end func())
 	// Supervisor is what started the process and wants to know how it fares; nil: nobody does.
 	Supervisor Supervisor
 	Logger     *slog.Logger
@@ -134,8 +136,8 @@ func New(o Options) *Replica {
 // Run lives until ctx ends, which starts the drain, or until the log is processed with UntilIdle. It returns nil when all
 // that was begun is finished.
 func (r *Replica) Run(ctx context.Context) (err error) {
-	b := bus.New(r.options.DB, bus.Options{Observer: r.options.Observer, Now: r.now, Logger: r.logger}) //nolint:contextcheck // it outlives ctx, until it is closed
-	defer b.Close()                                                                                     //nolint:errcheck // it has nothing to report
+	b := bus.New(r.options.DB, bus.Options{Observer: r.options.Observer, Now: r.now, Span: r.options.Span, Logger: r.logger}) //nolint:contextcheck // it outlives ctx, until it is closed
+	defer b.Close()                                                                                                           //nolint:errcheck // it has nothing to report
 
 	r.setPhase(starting)
 	running, stop := context.WithCancelCause(ctx)

@@ -4,11 +4,14 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/safebox/safebox/cmd/safebox/internal/sdnotify"
+	"github.com/safebox/safebox/cmd/safebox/internal/tracing"
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/metrics"
 	"github.com/safebox/safebox/migrations"
@@ -48,7 +51,13 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 	if err := a.refuseMemory("worker"); err != nil {
 		return err
 	}
+	traces, err := tracing.Start(ctx, a.getenv, version, a.instance, a.log)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(traces, a.log) //nolint:contextcheck // ctx has ended by then
 	registry := metrics.New(metrics.Options{
+		TraceID: traces.TraceID(),
 		Version: version, Commit: commit(), Dialect: a.conf.Database.Dialect,
 		Statements: storage.Statements(a.conf.Database.Dialect), Groups: []string{ledgerGroup}, Guards: migrations.Guards(), Logger: a.log,
 	})
@@ -61,18 +70,29 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		return err
 	}
 	o := a.options("worker")
-	o.Observer = registry
+	o.Observer, o.Spans = registry, traces != nil
 	return a.with(ctx, o, func(ctx context.Context, db storage.DB) error {
 		registry.WatchPool(db.Pool)
 		return worker.New(worker.Options{
 			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
-			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(registry), Supervisor: supervisor,
-			Guards: guards(db),
+			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(registry, traces), Supervisor: supervisor,
+			Guards: guards(db), Span: traces.Span(),
 			Initialise: func(ctx context.Context) (initlock.Result, error) {
 				return a.initialise(ctx, db, p.lock, counted(p.work, registry.Guard))
 			},
 		}).Run(ctx)
 	})
+}
+
+// tracesLeft bounds how long the end of a worker waits for a collector to take its last spans.
+const tracesLeft = 2 * time.Second
+
+func stopTracing(t *tracing.Tracing, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), tracesLeft)
+	defer cancel()
+	if err := t.Stop(ctx); err != nil {
+		logger.Warn("the last spans could not be sent", "error", err)
+	}
 }
 
 // counted is a leader's work that tells how many values break each guard, for whoever looks before the process ends.
@@ -115,7 +135,7 @@ func byGuard(found []migrations.Violation) map[string]int {
 }
 
 // http serves the replica's HTTP surface until ctx ends.
-func (a *app) http(registry *metrics.Registry) func(context.Context, worker.Probes, worker.Appender) error {
+func (a *app) http(registry *metrics.Registry, traces *tracing.Tracing) func(context.Context, worker.Probes, worker.Appender) error {
 	return func(ctx context.Context, probes worker.Probes, appender worker.Appender) error {
 		server, err := api.Listen(ctx, api.ServerOptions{
 			Addr: a.conf.HTTPAddr, Explicit: a.conf.HTTPChosen, IngestToken: a.conf.IngestToken, Logger: a.log,
@@ -123,9 +143,9 @@ func (a *app) http(registry *metrics.Registry) func(context.Context, worker.Prob
 		if err != nil {
 			return err
 		}
-		return server.Serve(ctx, api.New(api.Options{
+		return server.Serve(ctx, traces.Handler(api.New(api.Options{
 			Appender: appender, Ready: probes.Ready, Stuck: probes.Stuck, Metrics: registry.Handler(), IngestToken: a.conf.IngestToken,
 			Observer: registry, Logger: a.log,
-		}))
+		})))
 	}
 }

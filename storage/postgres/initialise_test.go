@@ -47,8 +47,8 @@ func initContext(tb testing.TB) context.Context {
 
 type unobserved struct{}
 
-func (unobserved) Statement(string, time.Duration, storage.Class) {}
-func (unobserved) Acquire(time.Duration, bool)                    {}
+func (unobserved) Statement(context.Context, string, time.Duration, storage.Class) {}
+func (unobserved) Acquire(time.Duration, bool)                                     {}
 
 // terminate ends the server's process of a session and waits until it is gone.
 func terminate(ctx context.Context, tb testing.TB, db *DB, session *sql.DB) {

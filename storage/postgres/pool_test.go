@@ -158,7 +158,7 @@ type recorder struct {
 	timeouts int
 }
 
-func (r *recorder) Statement(name string, _ time.Duration, class storage.Class) {
+func (r *recorder) Statement(_ context.Context, name string, _ time.Duration, class storage.Class) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.classes == nil {

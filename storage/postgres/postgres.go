@@ -38,6 +38,9 @@ func Open(ctx context.Context, o storage.Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Spans {
+		config.ConnConfig.Tracer = withSpans(db.tracer)
+	}
 	db.life.attach(config)
 	if db.direct, err = directConfig(o, db.tracer); err != nil {
 		return nil, err

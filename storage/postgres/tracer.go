@@ -64,12 +64,12 @@ func (t *tracer) name(sql string) string {
 }
 
 // ended tells the observer.
-func (t *tracer) ended(name string, since time.Time, err error) {
+func (t *tracer) ended(ctx context.Context, name string, since time.Time, err error) {
 	var class storage.Class
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		class = classOf(err)
 	}
-	t.observer.Statement(name, time.Since(since), class)
+	t.observer.Statement(ctx, name, time.Since(since), class)
 }
 
 type spanKey struct{}
@@ -88,7 +88,7 @@ func (t *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trac
 // TraceQueryEnd tells of its end, which for a query is when its rows have been read.
 func (t *tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
 	if s, ok := ctx.Value(spanKey{}).(*span); ok {
-		t.ended(s.name, s.began, data.Err)
+		t.ended(ctx, s.name, s.began, data.Err)
 	}
 }
 
@@ -100,7 +100,7 @@ func (t *tracer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBa
 // TraceBatchQuery tells of one statement of a batch: its time is what passed since the result before it.
 func (t *tracer) TraceBatchQuery(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchQueryData) {
 	if s, ok := ctx.Value(spanKey{}).(*span); ok {
-		t.ended(t.name(data.SQL), s.began, data.Err)
+		t.ended(ctx, t.name(data.SQL), s.began, data.Err)
 		s.began = time.Now()
 	}
 }
@@ -123,7 +123,7 @@ func (t *tracer) TraceConnectEnd(ctx context.Context, data pgx.TraceConnectEndDa
 	case data.Err != nil:
 		class = connectClass(data.Err)
 	}
-	t.observer.Statement(s.name, time.Since(s.began), class)
+	t.observer.Statement(ctx, s.name, time.Since(s.began), class)
 }
 
 // TraceRelease hands a connection that comes back to whoever decides whether the pool keeps it.
@@ -144,7 +144,7 @@ func (t *tracer) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.Trac
 // TraceCopyFromEnd tells of its end.
 func (t *tracer) TraceCopyFromEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceCopyFromEndData) {
 	if s, ok := ctx.Value(spanKey{}).(*span); ok {
-		t.ended(s.name, s.began, data.Err)
+		t.ended(ctx, s.name, s.began, data.Err)
 	}
 }
 

@@ -101,11 +101,11 @@ func (db *DB) snapshot(ctx context.Context, read func(runner) error) error {
 func (db *DB) ended(ctx context.Context, on runner, name string, began time.Time, err error) error {
 	took := time.Since(began)
 	if err == nil || errors.Is(err, sql.ErrNoRows) {
-		db.options.Observer.Statement(name, took, "")
+		db.options.Observer.Statement(ctx, name, took, "")
 		return err
 	}
 	err = wrapFor(ctx, name, err)
-	db.options.Observer.Statement(name, took, storage.ClassOf(err))
+	db.options.Observer.Statement(ctx, name, took, storage.ClassOf(err))
 	on.failed(err)
 	return err
 }

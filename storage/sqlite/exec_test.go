@@ -309,7 +309,7 @@ type recorder struct {
 	timeouts int
 }
 
-func (*recorder) Statement(string, time.Duration, storage.Class) {}
+func (*recorder) Statement(context.Context, string, time.Duration, storage.Class) {}
 
 func (r *recorder) Acquire(_ time.Duration, timedOut bool) {
 	r.mu.Lock()

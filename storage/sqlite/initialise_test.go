@@ -42,8 +42,8 @@ func replica(tb testing.TB, url string) *DB {
 
 type deaf struct{}
 
-func (deaf) Statement(string, time.Duration, storage.Class) {}
-func (deaf) Acquire(time.Duration, bool)                    {}
+func (deaf) Statement(context.Context, string, time.Duration, storage.Class) {}
+func (deaf) Acquire(time.Duration, bool)                                     {}
 
 func initContext(tb testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

@@ -46,7 +46,7 @@ func (db *DB) write(ctx context.Context) (*transaction, error) {
 		_, err = db.writer.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	}
 	err = wrapFor(ctx, stmtBegin, err)
-	db.options.Observer.Statement(stmtBegin, time.Since(began), storage.ClassOf(err))
+	db.options.Observer.Statement(ctx, stmtBegin, time.Since(began), storage.ClassOf(err))
 	if err != nil {
 		if !db.writer.idle() {
 			db.writer.discard()
@@ -106,7 +106,7 @@ func (tx *transaction) commit(ctx context.Context) error {
 	began := time.Now()
 	_, err := tx.db.writer.conn.ExecContext(ctx, "COMMIT")
 	err = wrapFor(ctx, stmtCommit, err)
-	tx.db.options.Observer.Statement(stmtCommit, time.Since(began), storage.ClassOf(err))
+	tx.db.options.Observer.Statement(ctx, stmtCommit, time.Since(began), storage.ClassOf(err))
 	if err != nil {
 		tx.rollback()
 		return err
@@ -127,8 +127,9 @@ func (tx *transaction) rollback() {
 		return
 	}
 	began := time.Now()
-	_, err := w.conn.ExecContext(context.Background(), "ROLLBACK")
-	tx.db.options.Observer.Statement(stmtRollback, time.Since(began), storage.ClassOf(wrap(stmtRollback, err)))
+	ctx := context.Background()
+	_, err := w.conn.ExecContext(ctx, "ROLLBACK")
+	tx.db.options.Observer.Statement(ctx, stmtRollback, time.Since(began), storage.ClassOf(wrap(stmtRollback, err)))
 	if !w.idle() {
 		w.discard() // closing the connection rolls back
 	}

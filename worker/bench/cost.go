@@ -38,7 +38,7 @@ func (c counters) since(before counters, n int) Cost {
 // tally counts statements, as storage.Observer.
 type tally struct{ statements, commits atomic.Int64 }
 
-func (t *tally) Statement(name string, _ time.Duration, _ storage.Class) {
+func (t *tally) Statement(_ context.Context, name string, _ time.Duration, _ storage.Class) {
 	t.statements.Add(1)
 	if name == "commit" {
 		t.commits.Add(1)

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,7 +34,7 @@ func (p *probe) Batch(events int, _ map[string]time.Duration) {
 }
 
 // Lag implements bus.Observer.
-func (p *probe) Lag(d time.Duration) {
+func (p *probe) Lag(_ context.Context, d time.Duration) {
 	if p.lags != nil {
 		p.lags.add(d)
 	}

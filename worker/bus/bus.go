@@ -13,7 +13,9 @@ import (
 type Options struct {
 	Observer Observer
 	// Now reads the clock that the log's times of recording come from, as well as it is known here; nil: time.Now.
-	Now    func() time.Time
+	Now func() time.Time
+	// Span begins a span of a trace around a piece of work, which the returned context carries; nil: nothing is traced.
+	Span   func(ctx context.Context, name string) (_ context.Context, end func())
 	Logger *slog.Logger
 }
 
@@ -22,6 +24,7 @@ type Bus struct {
 	log      event.Log
 	observer Observer
 	now      func() time.Time
+	span     func(context.Context, string) (context.Context, func()) // nil: none
 	logger   *slog.Logger
 	appender *appender
 
@@ -31,7 +34,7 @@ type Bus struct {
 
 // New makes a bus over a log. Close it after its subscribers.
 func New(log event.Log, o Options) *Bus {
-	b := &Bus{log: log, observer: o.Observer, now: o.Now, logger: o.Logger, watchers: map[string]map[*waker]struct{}{}}
+	b := &Bus{log: log, observer: o.Observer, now: o.Now, span: o.Span, logger: o.Logger, watchers: map[string]map[*waker]struct{}{}}
 	if b.observer == nil {
 		b.observer = nobody{}
 	}

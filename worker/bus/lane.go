@@ -25,6 +25,11 @@ const BehindParked = "waits behind an earlier parked event of the same subject"
 
 // process claims a partition, delivers a batch of it and commits. ctx is the hard end.
 func (s *subscription) process(ctx context.Context, p, limit int) report {
+	if s.bus.span != nil {
+		var end func()
+		ctx, end = s.bus.span(ctx, "batch")
+		defer end()
+	}
 	run := &run{subscription: s, partition: p, trouble: s.board.troubleOf(p), limit: limit, clock: time.Now(), phases: map[string]time.Duration{}}
 	defer run.end()
 	b, err := s.bus.log.Claim(ctx, s.topic, s.options.Group, p, limit)
@@ -144,7 +149,7 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 		return r.failed(ctx, "commit", err, cursor, done)
 	}
 	r.phase("commit")
-	r.committed(records[:done])
+	r.committed(ctx, records[:done])
 	if stopped != nil {
 		r.trouble = trouble{} // whatever it was, it is behind the cursor now
 		rep := r.stoppedBy(ctx, records[done], stopped)
@@ -171,11 +176,11 @@ func unblocked(records []event.Record, blocked map[string]bool) []event.Record {
 	return free
 }
 
-func (r *run) committed(records []event.Record) {
+func (r *run) committed(ctx context.Context, records []event.Record) {
 	o := r.bus.observer
 	now := r.bus.now()
 	for _, rec := range records {
-		o.Lag(now.Sub(rec.RecordedAt))
+		o.Lag(ctx, now.Sub(rec.RecordedAt))
 	}
 	for k, n := range r.outcomes {
 		o.Processed(k[0], k[1], n)

@@ -1,6 +1,9 @@
 package bus
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Observer is told what the engine does. It must be fast and safe for concurrent use.
 type Observer interface {
@@ -9,7 +12,8 @@ type Observer interface {
 	// Processed counts events of one type by outcome: applied, rejected or parked.
 	Processed(typ, outcome string, n int)
 	// Lag is the time from an event's append to the commit of its processing, by the clock of the log.
-	Lag(d time.Duration)
+	// The context is that of the batch.
+	Lag(ctx context.Context, d time.Duration)
 	// Batch is told the size of each committed batch and how long its phases took: claim, load, fold, store, commit.
 	Batch(events int, phases map[string]time.Duration)
 	// Retried counts batches that ended early or were rolled back, and are tried again, by reason: a class of storage errors,
@@ -25,7 +29,7 @@ type nobody struct{}
 
 func (nobody) Appended(string, string, int)        {}
 func (nobody) Processed(string, string, int)       {}
-func (nobody) Lag(time.Duration)                   {}
+func (nobody) Lag(context.Context, time.Duration)  {}
 func (nobody) Batch(int, map[string]time.Duration) {}
 func (nobody) Retried(string)                      {}
 func (nobody) Handled(string, time.Duration, bool) {}
