@@ -11,8 +11,9 @@
 //     caller's value is open (an event's type, a statement's name, a consumer group) an unknown one counts as "other";
 //     where the set belongs to a contract (a result, an outcome, a phase, a state) an unknown value is dropped.
 //  3. No label holds a wallet, an identity, an amount or the text of a statement.
-//  4. What is observed often (statements, waits, events, batches) takes no lock of this package and allocates nothing: a
-//     series is found in a map that is filled when the registry is made and never written to afterwards.
+//  4. What is observed often (statements, waits, events, batches) takes no lock of this package and allocates nothing, but for
+//     the first value of each native bucket and for exemplars, where there is a trace: a series is found in a map that is
+//     filled when the registry is made and never written to afterwards.
 //  5. A scrape asks the database nothing. What the database alone knows (the backlog, the parked events, the marker) is set
 //     by whoever reads it anyway, and is NaN from the first time that it could not be read until it is read again; the
 //     pool's figures are read from memory at the scrape.
