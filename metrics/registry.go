@@ -2,12 +2,14 @@ package metrics
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"math"
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -98,7 +100,15 @@ func (r *Registry) Handler() http.Handler {
 // scrapeLog gives the Prometheus handler the one method it wants of a logger.
 type scrapeLog struct{ *slog.Logger }
 
-func (l scrapeLog) Println(v ...any) { l.Warn("metrics: scrape incomplete", "problem", v) }
+// Println is told of collectors that failed, and of each family that could not be sent to a scraper that hung up: that is
+// the scraper's to report.
+func (l scrapeLog) Println(v ...any) {
+	level := slog.LevelWarn
+	if what, _ := v[0].(string); strings.HasPrefix(what, "error encoding and sending") {
+		level = slog.LevelDebug
+	}
+	l.Log(context.Background(), level, "metrics: scrape incomplete", "problem", strings.TrimSpace(fmt.Sprintln(v...)))
+}
 
 func buildInfo(o Options) prometheus.Collector {
 	known := func(s string) string {

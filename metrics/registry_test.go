@@ -1,10 +1,15 @@
 package metrics_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -379,4 +384,18 @@ func BenchmarkObserving(b *testing.B) {
 			r.Statement(context.Background(), "ping", time.Millisecond, "")
 		}
 	})
+}
+
+// hungUp is a scraper that went away.
+type hungUp struct{ http.ResponseWriter }
+
+func (hungUp) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+func TestAScraperThatHangsUpIsNoTroubleOfTheReplica(t *testing.T) {
+	var log bytes.Buffer
+	r := metrics.New(metrics.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r.Handler().ServeHTTP(hungUp{httptest.NewRecorder()}, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	if log.Len() > 0 {
+		t.Errorf("the log at info says:\n%s", log.String())
+	}
 }

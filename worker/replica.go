@@ -192,10 +192,13 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	}
 	router.Handle(Group, event.Topic, sub) //nolint:contextcheck // the context is the message's
 
-	if err := r.readClock(ctx); err != nil {
+	r.setPhase(ready)
+	looking, enough := context.WithTimeout(ctx, time.Second)
+	err = r.readClock(looking) // before the first lag is measured
+	enough()
+	if err != nil {
 		r.logger.Debug("the database's clock could not be read; the next heartbeat tries again", "error", err)
 	}
-	r.setPhase(ready)
 	pulse := r.startPulse() //nolint:contextcheck // it beats through the drain, after ctx has ended
 	defer pulse.stop()      //nolint:contextcheck // the same
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))

@@ -102,8 +102,8 @@ type lags struct {
 	seen, offsets chan time.Duration
 }
 
-func (l lags) Lag(_ context.Context, d time.Duration)         { l.seen <- d }
-func (l lags) ClockOffset(d time.Duration) { l.offsets <- d }
+func (l lags) Lag(_ context.Context, d time.Duration) { l.seen <- d }
+func (l lags) ClockOffset(d time.Duration)            { l.offsets <- d }
 
 func TestALagIsMeasuredByTheClockOfTheDatabase(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {

@@ -57,22 +57,21 @@ func (p *pager) resolves(alerts ...string) {
 	}
 }
 
-// offer posts batches to a replica, whatever it answers, until it is stopped.
-func offer(t *testing.T, p *process, script demo.Script) (stop func()) {
-	t.Helper()
+// offer posts batches of n events to a replica, five a second, whatever it answers, until it is stopped.
+func offer(p *process, script demo.Script, n int) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	address := p.address() + "/v1/events"
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(200 * time.Millisecond)
 		defer tick.Stop()
-		for n := 0; ; n = (n + 200) % (len(script.Activity) - 200) {
+		for at := 0; ; at = (at + n) % (len(script.Activity) - n) {
 			select {
 			case <-quit:
 				return
 			case <-tick.C:
 			}
-			resp, err := http.Post(address, "application/cloudevents-batch+json", bytes.NewReader(batch(script.Activity[n:n+200]))) //nolint:noctx // the quit ends the loop
+			resp, err := http.Post(address, "application/cloudevents-batch+json", bytes.NewReader(batch(script.Activity[at:at+n]))) //nolint:noctx // the quit ends the loop
 			if err == nil {
 				resp.Body.Close()
 			}
@@ -198,7 +197,7 @@ func (s *site) hold(lock string) (release func()) {
 // alertsOfALock: somebody locks the wallets. Lanes hold their connections, events wait, a replica cannot drain.
 func alertsOfALock(t *testing.T, s *site, p *pager, script demo.Script, ps []*process, starved *process) {
 	release := s.hold("LOCK TABLE registeredsafebox IN ACCESS EXCLUSIVE MODE")
-	stop := offer(t, ps[0], script)
+	stop := offer(ps[0], script, 200)
 	defer stop()
 	p.fires("SafeboxPoolNearlyExhausted", "SafeboxPoolWaits")
 	ps[1].signal(syscall.SIGTERM)
@@ -257,7 +256,7 @@ func alertsOfAFullDisk(t *testing.T, s *site, server *dbtest.PostgreSQLServer, p
 		t.Fatal(err)
 	}
 	s.exec("CREATE TRIGGER onto_full_disk AFTER INSERT ON event_log EXECUTE FUNCTION onto_full_disk()")
-	stop := offer(t, replica, demo.NewScript(31, 20_000))
+	stop := offer(replica, demo.NewScript(31, 20_000), 200)
 	defer stop()
 	p.fires("SafeboxDiskFull")
 	stop()

@@ -16,7 +16,7 @@ type spans struct{ *otelpgx.Tracer }
 // withSpans is the tracer beside one that tells OpenTelemetry.
 func withSpans(t *tracer) *multitracer.Tracer {
 	return multitracer.New(t, spans{otelpgx.NewTracer(
-		otelpgx.WithSpanNameFunc(t.name), otelpgx.WithDisableQuerySpanNamePrefix(),
+		otelpgx.WithSpanNameFunc(t.name),
 		otelpgx.WithDisableSQLStatementInAttributes(), otelpgx.WithDisableConnectionDetailsInAttributes(),
 	)})
 }
