@@ -27,7 +27,7 @@ run: build ## Show three replicas surviving a SIGKILL on a throw-away database
 
 # The race detector is C, so the tests are built with cgo although the binary never is.
 test: ## Run every test with the race detector, on SQLite and on a private PostgreSQL
-	.ci/need cc postgresql pgbouncer sqlite3 promtool
+	.ci/need cc postgresql pgbouncer alembic sqlite3 promtool
 	CGO_ENABLED=1 go test -race -timeout 8m ./...
 
 lint: ## Run the linters and shellcheck
