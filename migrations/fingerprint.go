@@ -84,8 +84,8 @@ const (
 )
 
 // compare lists what the catalogue has otherwise than the revision at a place, -1 being before the first, in an order in
-// which the repairs can be made: by table, then columns before indexes, then by name. Tables of others and the order of
-// columns are of no account.
+// which the repairs can be made: by table, then columns before indexes, then by name. Tables of others, the order of
+// columns and storage parameters are of no account.
 func (s *set) compare(c catalogue, place int) []Difference {
 	want, ok := s.golden(place)
 	if !ok {
@@ -223,9 +223,16 @@ func (x *comparison) missingTable(name string, want table) {
 		x.add(d)
 		return
 	}
-	for ix := range want.Indexes {
+	names := []string{want.Primary.Name}
+	for ix, i := range want.Indexes {
+		if x.dialect == storage.PostgreSQL || !i.Constraint { // SQLite's constraints have no names
+			names = append(names, ix)
+		}
+	}
+	slices.Sort(names)
+	for _, ix := range names {
 		if owner, taken := x.owner(ix); taken {
-			d.Verdict, d.Why = Contradicts, fmt.Sprintf("its index %s cannot be made: %s has one of that name", ix, owner)
+			d.Verdict, d.Why = Contradicts, fmt.Sprintf("its index %s cannot be made: the name is taken by something of the table %s", ix, owner)
 			x.add(d)
 			return
 		}
@@ -237,6 +244,9 @@ func (x *comparison) missingTable(name string, want table) {
 
 // owner is the table that has an index, or is itself, of a name: they share one space of names.
 func (x *comparison) owner(name string) (string, bool) {
+	if name == "" {
+		return "", false
+	}
 	for table, t := range x.found {
 		if _, ok := t.Indexes[name]; ok || table == name || t.Primary.Name == name {
 			return table, true
@@ -354,9 +364,6 @@ func (t *tableComparison) judge(want, found column, d *Difference) {
 		}
 	default:
 		note(Contradicts, "rows without a value get another one")
-	}
-	if d.Verdict != Missing {
-		d.Repair = nil
 	}
 }
 

@@ -119,6 +119,10 @@ var differences = []difference{
 	},
 	{name: "a table", postgresql: "DROP TABLE nwcsecret", want: []string{"nwcsecret. missing"}},
 	{name: "a table with indexes", postgresql: "DROP TABLE receiveofferbootstrap", want: []string{"receiveofferbootstrap. missing"}},
+	{
+		name:       "a table whose unique column another table has too",
+		postgresql: "DROP TABLE nwcevent; CREATE TABLE colours (id integer PRIMARY KEY, event_id text UNIQUE)", want: []string{"nwcevent. missing"},
+	},
 	{name: "a table of this project", head: true, postgresql: "DROP TABLE safebox_replica", want: []string{"safebox_replica. missing"}},
 	{
 		name: "a default", head: true, postgresql: "ALTER TABLE registeredsafebox ALTER COLUMN entry_count DROP DEFAULT", sqlite: impossible,
@@ -239,12 +243,21 @@ var differences = []difference{
 		want: []string{"nfcrequesternonce.ix_nfcrequesternonce_flow contradicts"},
 	},
 	{
+		name: "an index of another kind", postgresql: "DROP INDEX ix_nfcrequesternonce_flow; CREATE INDEX ix_nfcrequesternonce_flow ON nfcrequesternonce USING hash (flow)",
+		sqlite: impossible, want: []string{"nfcrequesternonce.ix_nfcrequesternonce_flow contradicts"},
+	},
+	{
 		name: "an index of a guard's name on something else", postgresql: "DROP INDEX uq_registeredsafebox_npub; CREATE INDEX uq_registeredsafebox_npub ON registeredsafebox (owner)",
 		want: []string{"registeredsafebox.uq_registeredsafebox_npub contradicts"},
 	},
 	{
 		name: "an index's name taken by a table of others", postgresql: "DROP INDEX ix_nfcrequesternonce_flow; CREATE TABLE ix_nfcrequesternonce_flow (id integer PRIMARY KEY)",
 		want: []string{"nfcrequesternonce.ix_nfcrequesternonce_flow contradicts"},
+	},
+	{
+		name:       "a table whose index's name is taken",
+		postgresql: "DROP TABLE receiveofferbootstrap; CREATE TABLE colours (id integer PRIMARY KEY); CREATE INDEX ix_receiveofferbootstrap_nonce ON colours (id)",
+		want:       []string{"receiveofferbootstrap. contradicts"},
 	},
 	{
 		name:       "a name that a later revision needs",
