@@ -16,6 +16,7 @@ import (
 	"testing/fstest"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/ncruces/go-sqlite3"
 	sqlitedriver "github.com/ncruces/go-sqlite3/driver"
@@ -45,14 +46,35 @@ func (b boundaries) Handle(_ context.Context, r slog.Record) error {
 // once is a connector that connects once, as the one of the lock's holder: a session that is cut is not replaced.
 type once struct {
 	driver.Connector
-	used atomic.Bool
+	notices *notices
+	used    atomic.Bool
 }
 
 func (c *once) Connect(ctx context.Context) (driver.Conn, error) {
 	if c.used.Swap(true) {
 		return nil, errors.New("the one session is gone")
 	}
-	return c.Connector.Connect(ctx)
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &heard{conn.(*stdlib.Conn), c.notices}, nil
+}
+
+// heard is a connection that passes notices on, as the one of the lock's holder does.
+type heard struct {
+	*stdlib.Conn
+	notices *notices
+}
+
+type notices struct{ hear atomic.Pointer[func(string)] }
+
+func (h *heard) OnNotice(f func(string)) { h.notices.hear.Store(&f) }
+
+func (n *notices) pass(_ *pgconn.PgConn, m *pgconn.Notice) {
+	if f := n.hear.Load(); f != nil && *f != nil {
+		(*f)(m.Message)
+	}
 }
 
 // session opens the one session of a leader, and gives the number of the server's process for it.
@@ -62,7 +84,9 @@ func session(t *testing.T, url string) (db *sql.DB, pid string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db = sql.OpenDB(&once{Connector: stdlib.GetConnector(*c)})
+	n := &notices{}
+	c.OnNotice = n.pass
+	db = sql.OpenDB(&once{Connector: stdlib.GetConnector(*c), notices: n})
 	db.SetMaxOpenConns(1)
 	t.Cleanup(func() { db.Close() })
 	return db, one(t, db, "SELECT pg_backend_pid()")

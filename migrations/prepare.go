@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/safebox/safebox/storage"
@@ -45,6 +46,8 @@ type job struct {
 	Options
 	db  *sql.DB
 	set *set
+
+	telling sync.Mutex // held while Progress is called
 }
 
 func newJob(db *sql.DB, o Options) (*job, error) {
@@ -62,6 +65,8 @@ func newJob(db *sql.DB, o Options) (*job, error) {
 
 func (j *job) progress(activity string) {
 	if j.Progress != nil {
+		j.telling.Lock()
+		defer j.telling.Unlock()
 		j.Progress(activity)
 	}
 }

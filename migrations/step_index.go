@@ -109,7 +109,8 @@ func (j *job) outsideSettings(ctx context.Context, index bool) (restore func(), 
 	if index {
 		lock = "0"
 	}
-	return setSession(ctx, j.db, setting{"lock_timeout", lock}, setting{"statement_timeout", "0"}, setting{"synchronous_commit", "off"})
+	return setSession(ctx, j.db, setting{"lock_timeout", lock}, setting{"statement_timeout", "0"}, setting{"synchronous_commit", "off"},
+		setting{"client_min_messages", "notice"})
 }
 
 // lazily puts before a step's statements what makes its commit wait for no disk: the commit of the books at the end brings

@@ -153,8 +153,10 @@ BEGIN
             COMMIT;
             SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
             began := clock_timestamp();
-            EXECUTE format('WITH batch AS (SELECT id FROM %1$s WHERE id > $1 AND %2$s ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED),
-                    touched AS (UPDATE %1$s AS t SET %3$I = t.%3$I FROM batch WHERE t.id = batch.id RETURNING t.id)
+            EXECUTE format('WITH touched AS (
+                    UPDATE %1$s SET %3$I = %3$I
+                    WHERE ctid = ANY (ARRAY(SELECT ctid FROM %1$s WHERE id > $1 AND %2$s ORDER BY id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED))
+                    RETURNING id)
                 SELECT count(*), max(id) FROM touched', target, differs, narrow) INTO n, last USING last, batch;
             COMMIT;
             done := done + n;

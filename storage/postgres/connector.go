@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/safebox/safebox/storage"
 )
@@ -40,7 +39,7 @@ const stmtLockSession = "init_session"
 // openSession gives a *sql.DB of exactly one session, which is never recycled and never replaced. It is opened by the
 // first statement.
 func openSession(c *pgx.ConnConfig) *sql.DB {
-	return oneConnection(&oneSession{Connector: stdlib.GetConnector(*c)})
+	return oneConnection(&oneSession{Connector: listening(c)})
 }
 
 // oneConnection gives a *sql.DB that keeps its one connection for as long as it is open.

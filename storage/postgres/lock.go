@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage"
@@ -71,7 +70,7 @@ func (l locker) take(ctx context.Context, session *sql.DB, beat *heartbeat) erro
 		return l.refuse(err)
 	}
 	err = c.Raw(func(driverConn any) error {
-		conn := driverConn.(*stdlib.Conn).Conn() // oneSession makes no other
+		conn := driverConn.(*noticeConn).Conn.Conn() // oneSession makes no other
 		beat.pid, beat.socket = conn.PgConn().PID(), conn.PgConn().Conn()
 		if err := l.checkSession(ctx, conn); err != nil {
 			return err
