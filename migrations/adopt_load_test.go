@@ -121,9 +121,16 @@ func watchLocks(t *testing.T, db *sql.DB, pid string) *lockWatch {
 			case <-tick.C:
 			}
 			before := time.Now()
-			held := query(t, db, `SELECT DISTINCT c.relname || ' ' || l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-				WHERE l.granted AND l.pid = `+pid+` AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
-				AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`)
+			var found string
+			err := db.QueryRowContext(context.WithoutCancel(ctx), `SELECT coalesce(string_agg(DISTINCT c.relname || ' ' || l.mode, ','), '')
+				FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+				WHERE l.granted AND l.pid = $1 AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+				AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`, pid).Scan(&found)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			held := strings.FieldsFunc(found, func(r rune) bool { return r == ',' })
 			w.looks++
 			for key := range since {
 				if !slices.Contains(held, key) {
