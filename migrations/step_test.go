@@ -129,12 +129,13 @@ func TestAnIndexThatADeathLeftInvalidIsBuiltAgain(t *testing.T) {
 	look, older := openURL(t, url), openURL(t, url)
 	alembic(t, look, d, LatestAlembic)
 	db, pid := session(t, url)
-	let := func() {}
+	let, held := func() {}, make(chan struct{})
 	o := options(d)
 	number := stepOf(t, "CREATE UNIQUE INDEX CONCURRENTLY "+name)
 	o.Logger = slog.New(boundaries{reached: func(boundary string) {
 		if boundary == fmt.Sprintf("%d intent recorded", number) {
 			let = hold(t, older, sql.LevelRepeatableRead, "SELECT count(*) FROM nwcevent")
+			close(held)
 		}
 	}})
 	prepared := make(chan error, 1)
@@ -142,6 +143,11 @@ func TestAnIndexThatADeathLeftInvalidIsBuiltAgain(t *testing.T) {
 		_, err := Prepare(context.Background(), db, o)
 		prepared <- err
 	}()
+	select {
+	case <-held:
+	case err := <-prepared:
+		t.Fatal("the index was never begun: ", err)
+	}
 	soon(t, "the build waits", func() bool {
 		return one(t, look, "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND phase LIKE 'waiting for %' AND pid = "+pid) == "1"
 	})
