@@ -124,7 +124,7 @@ func watchLocks(t *testing.T, db *sql.DB, pid string) *lockWatch {
 			var found string
 			err := db.QueryRowContext(context.WithoutCancel(ctx), `SELECT coalesce(string_agg(DISTINCT c.relname || ' ' || l.mode, ','), '')
 				FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-				WHERE l.granted AND l.pid = $1 AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+				WHERE l.granted AND l.locktype = 'relation' AND l.pid = $1 AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
 				AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')`, pid).Scan(&found)
 			if err != nil {
 				t.Error(err)
