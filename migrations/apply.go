@@ -116,22 +116,28 @@ func (j *job) revert(ctx context.Context, from, to int) ([]string, error) {
 // run takes one revision up or down.
 func (j *job) run(ctx context.Context, place int, up bool) error {
 	r := j.set.revisions[place]
-	doing, done := "migrate to "+r.ID, "migrated"
-	if up {
-		j.progress("migrating to " + r.ID)
-	} else {
-		j.progress("taking back " + r.ID)
-		doing, done = "take back "+r.ID, "taken back"
+	now, done := "migrating to ", "migrated"
+	if !up {
+		now, done = "taking back ", "taken back"
 	}
+	j.progress(now + r.ID)
 	started := time.Now()
-	if err := j.carry(ctx, place, up, doing); err != nil {
+	if err := j.carry(ctx, place, up); err != nil {
 		return err
 	}
 	j.Logger.InfoContext(ctx, done, "revision", r.ID, "name", r.Name, "took", time.Since(started).Round(time.Millisecond))
 	return nil
 }
 
-func (j *job) carry(ctx context.Context, place int, up bool, doing string) error {
+// task is what a run does with a revision.
+func task(id string, up bool) string {
+	if up {
+		return "migrate to " + id
+	}
+	return "take back " + id
+}
+
+func (j *job) carry(ctx context.Context, place int, up bool) error {
 	if j.set.steps(place, up) != nil {
 		return j.walk(ctx, place, up)
 	}
@@ -139,7 +145,7 @@ func (j *job) carry(ctx context.Context, place int, up bool, doing string) error
 	for _, s := range j.set.statements(place, up, time.Now()) {
 		all = append(all, s.SQL)
 	}
-	err := j.patiently(ctx, doing, func(ctx context.Context) error {
+	err := j.patiently(ctx, task(j.id(place), up), func(ctx context.Context) error {
 		return j.revise(ctx, func(tx *sql.Tx) error { return execute(ctx, tx, all...) })
 	})
 	if err != nil {

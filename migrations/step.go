@@ -188,7 +188,7 @@ func (j *job) begin(ctx context.Context, steps []step) ([]stepRecord, error) {
 // stepInside runs a step in one transaction with its record.
 func (j *job) stepInside(ctx context.Context, st step) error {
 	j.debug(ctx, st, "step begins")
-	err := j.patiently(ctx, st.String(), func(ctx context.Context) error {
+	err := j.patiently(ctx, st.task(), func(ctx context.Context) error {
 		return j.revise(ctx, func(tx *sql.Tx) error { return execute(ctx, tx, j.lazily(st.SQL, st.ran(time.Now()))...) })
 	})
 	if err != nil {
@@ -203,7 +203,7 @@ func (j *job) stepInside(ctx context.Context, st step) error {
 // by itself must be repeatable.
 func (j *job) stepOutside(ctx context.Context, st step, again bool, tell *teller) error {
 	write := func(record string) error {
-		return j.patiently(ctx, st.String(), func(ctx context.Context) error {
+		return j.patiently(ctx, st.task(), func(ctx context.Context) error {
 			return j.transact(ctx, func(tx *sql.Tx) error { return execute(ctx, tx, j.lazily(record)...) })
 		})
 	}
@@ -222,7 +222,7 @@ func (j *job) stepOutside(ctx context.Context, st step, again bool, tell *teller
 	if err != nil {
 		return err
 	}
-	err = j.patiently(ctx, st.String(), func(ctx context.Context) error {
+	err = j.patiently(ctx, st.task(), func(ctx context.Context) error {
 		if x != nil {
 			if done, err := j.reconcile(ctx, x, again); done || err != nil {
 				return err

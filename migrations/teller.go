@@ -30,7 +30,7 @@ func (t *teller) while(ctx context.Context, st step, do func() error) error {
 		select {
 		case <-finished:
 		case <-timer.C:
-			t.tell(ctx, fmt.Sprintf("%s %s, step %d of %d: %s", st.revision.ID, direction(st.up), st.number, st.of, st))
+			t.tell(ctx, st.task()+": "+st.String())
 		}
 	}()
 	defer func() { close(finished); <-silent }()
@@ -71,6 +71,11 @@ func (t *teller) tell(ctx context.Context, activity string) {
 	t.last = time.Now()
 	t.job.Logger.InfoContext(ctx, activity)
 	t.job.progress(activity)
+}
+
+// task is what a step does, to say what waits for a lock.
+func (st step) task() string {
+	return fmt.Sprintf("%s, step %d of %d", task(st.revision.ID, st.up), st.number, st.of)
 }
 
 // String is a step's first words, for people.
