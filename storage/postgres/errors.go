@@ -44,8 +44,17 @@ func wrap(name string, err error) error {
 	if errors.As(err, &done) || errors.As(err, &timeout) {
 		return err
 	}
+	var pg *pgconn.PgError
+	if name == qStoreJournal.Name && errors.As(err, &pg) && pg.Code == divisionByZero {
+		return &storage.Error{Statement: name, Class: storage.Serialization, Err: errOvertaken}
+	}
 	return &storage.Error{Statement: name, Class: classOf(err), Err: sanitize(err), OfInput: ofInput(err)}
 }
+
+// divisionByZero is how store_journal says errOvertaken; SQL has no better way to fail a statement of its own accord.
+const divisionByZero = "22012"
+
+var errOvertaken = errors.New("a wallet was paid into since it was loaded, and a refusal for want of funds holds no longer")
 
 // ofInput tells whether the values of a statement are at fault: the driver could not send or read them, or the server
 // found fault with data (class 22), a constraint (23) or a size (54).

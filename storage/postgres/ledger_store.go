@@ -137,5 +137,6 @@ func (b *Batch) storeJournal(c ledger.Changes) {
 		column(rows, func(e ledger.Entry) int64 { return e.Amount }),
 		column(rows, func(e ledger.Entry) int64 { return e.Fee }),
 		balances,
+		column(rows, func(e ledger.Entry) int64 { return e.Wanted }),
 		column(rows, func(e ledger.Entry) time.Time { return e.At }))
 }

@@ -182,6 +182,7 @@ func auditFindsWrongEntries(t *testing.T, f fixture) {
 		{"a balance below zero", []string{
 			"UPDATE registeredsafebox SET balance = -1, opening_balance = opening_balance - 1 - balance WHERE handle = 'bob'",
 		}, "wallet_range " + b.bob},
+		{"a refusal for want of funds that were there", set("too much", 0, "balance = 1000"), "entry_refusal " + b.bob},
 		{"an entry's balance out of range", set("last credit", 0, "balance = 9007199254740992"), "entry_range " + b.alice},
 	})
 }

@@ -82,6 +82,9 @@ func (l Line) check(find func(Finding)) (paysQuote bool) {
 		if !slices.Contains(reasonsOf(l.Type), e.Reason) {
 			breach("entry_outcome", "an event of this type is not rejected for %q", e.Reason)
 		}
+		if e.Reason == string(InsufficientFunds) {
+			l.checkWant(breach)
+		}
 	case e.Outcome != Applied || e.Reason != "":
 		breach("entry_outcome", "an event does not end as %q with the reason %q", e.Outcome, e.Reason)
 	default:
@@ -111,6 +114,25 @@ func (l Line) check(find func(Finding)) (paysQuote bool) {
 		}
 	}
 	return paysQuote
+}
+
+// checkWant holds a refusal for want of funds against the balance that stands beside it.
+func (l Line) checkWant(breach func(check, format string, args ...any)) {
+	payload, err := event.DecodePayload(l.Type, l.Data)
+	if err != nil {
+		breach("entry_outcome", "the entry says that funds were wanting, and the event cannot be decoded: %v", err)
+		return
+	}
+	var wanted int64
+	switch p := payload.(type) {
+	case event.FundsDebited:
+		wanted = p.Amount + p.Fee
+	case event.FundsTransferred:
+		wanted = p.Amount + p.Fee
+	}
+	if e := l.Entries[0]; e.Balance >= wanted {
+		breach("entry_refusal", "the event was refused for want of funds, at a balance of %d where it takes %d", e.Balance, wanted)
+	}
 }
 
 func (l Line) checkPayee(to string, amount int64, breach func(check, format string, args ...any)) {

@@ -70,6 +70,7 @@ func TestEntriesTellWhatEachEventDid(t *testing.T) {
 		entry(13, 0, "n", 0, "", 0, 0, 0),
 		entry(14, 0, "EUR", 0, "", 0, 0, 0),
 	}
+	want[2].Wanted = 1000
 	if diff := cmp.Diff(want, s.Changes().Entries); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -67,6 +67,7 @@ func (e *AwaitError) Reason() string { return "payee" }
 type effect struct {
 	amount, fee int64    // leg 0: amount is signed
 	payee       *Account // leg 1, where there is one: receives −amount
+	wanted      int64    // of a command that is rejected for it: the balance that it would have taken
 }
 
 // Fold applies the next command of the batch to the state and writes its entry. The commands of a subject must come in
@@ -78,7 +79,7 @@ func (s *State) Fold(c Command) (Outcome, error) {
 	}
 	out := Outcome{Kind: Applied}
 	if reason != "" {
-		out, eff = Outcome{Rejected, reason}, effect{}
+		out, eff = Outcome{Rejected, reason}, effect{wanted: eff.wanted}
 	}
 	s.journal(c, out, eff)
 	return out, nil
@@ -94,7 +95,7 @@ func (s *State) Skip(c Command) Outcome {
 func (s *State) journal(c Command, out Outcome, eff effect) {
 	e := Entry{
 		Partition: c.Partition, Position: c.Position, Subject: c.Subject, Type: c.Type,
-		Outcome: out.Kind, Reason: string(out.Reason), Amount: eff.amount, Fee: eff.fee, At: c.Time,
+		Outcome: out.Kind, Reason: string(out.Reason), Amount: eff.amount, Fee: eff.fee, At: c.Time, Wanted: eff.wanted,
 	}
 	if a := s.accounts[c.Subject]; a != nil && subjectIsWallet(c.Payload) {
 		e.Seq, e.Balance = a.next(), a.Balance

@@ -12,7 +12,7 @@ func credit(a *Account, p event.FundsCredited) (effect, Reason) {
 
 func debit(a *Account, p event.FundsDebited) (effect, Reason) {
 	if !a.covers(p.Amount, p.Fee) {
-		return effect{}, InsufficientFunds
+		return effect{wanted: p.Amount + p.Fee}, InsufficientFunds
 	}
 	a.Balance -= p.Amount + p.Fee
 	return effect{amount: -p.Amount, fee: p.Fee}, ""
@@ -28,7 +28,7 @@ func (s *State) transfer(c Command, a *Account, p event.FundsTransferred) (effec
 		}
 		reason = UnknownPayee
 	case !a.covers(p.Amount, p.Fee):
-		reason = InsufficientFunds
+		return effect{wanted: p.Amount + p.Fee}, InsufficientFunds, nil
 	case payee == a:
 		reason = SelfTransfer
 	case p.Amount > event.MaxAmount-payee.Balance:

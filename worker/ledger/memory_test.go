@@ -120,7 +120,10 @@ func (m *memory) store(c ledger.Changes) error {
 		i := slices.IndexFunc(m.Rates, func(old ledger.Rate) bool { return old.Code == r.Code })
 		m.Rates[i] = *r
 	}
-	m.Entries = append(m.Entries, c.Entries...)
+	for _, e := range c.Entries {
+		e.Wanted = 0 // which no row has
+		m.Entries = append(m.Entries, e)
+	}
 	return m.check()
 }
 

@@ -38,4 +38,8 @@ type Entry struct {
 	Fee       int64       `json:"fee"`    // sats, never negative
 	Balance   int64       `json:"balance"`
 	At        time.Time   `json:"at"`
+
+	// Wanted is the balance, in sats, for want of which the event was rejected with InsufficientFunds; else 0. It is not
+	// stored: a Tx that did not lock the wallet at the load refuses to store such an entry where the balance is enough by now.
+	Wanted int64 `json:"-"`
 }

@@ -55,6 +55,8 @@ SELECT currency_code, refresh_time FROM currencyrate WHERE currency_code = ANY (
 -- Locks the wallets in the order of their ids, so that two lanes never deadlock, moves them by what the batch made of them,
 -- and writes its entries on top of what they hold at that moment. Entries without a wallet here (of an unknown one, or of
 -- one that this batch registers) stand for themselves.
+-- A refusal for want of funds that holds no longer, because another lane paid in since the wallet was loaded, divides by
+-- zero: it would stand in the journal beside a balance that is enough. The batch is then decided again.
 WITH base AS MATERIALIZED (
     SELECT id, balance, entry_count FROM registeredsafebox WHERE id = ANY ($1::integer[]) ORDER BY id FOR NO KEY UPDATE
 ), moved AS (
@@ -64,10 +66,11 @@ WITH base AS MATERIALIZED (
 )
 INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
 SELECT $4, e.position, e.leg, e.subject, nullif(e.seq + coalesce(b.entry_count, 0), 0), e.type, e.outcome, nullif(e.reason, ''),
-    e.amount, e.fee, e.balance + coalesce(b.balance, 0), e.at
+    e.amount, e.fee, CASE WHEN e.wanted > 0 AND b.balance + e.balance >= e.wanted THEN 1 / (0 * e.wanted)
+        ELSE e.balance + coalesce(b.balance, 0) END, e.at
 FROM unnest($5::bigint[], $6::smallint[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[],
-    $13::bigint[], $14::bigint[], $15::bigint[], $16::timestamptz[])
-    AS e (position, leg, subject, wallet, seq, type, outcome, reason, amount, fee, balance, at)
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::timestamptz[])
+    AS e (position, leg, subject, wallet, seq, type, outcome, reason, amount, fee, balance, wanted, at)
 LEFT JOIN base b ON b.id = e.wallet
 
 -- name: store_registered
