@@ -195,7 +195,7 @@ func TestAReplicaWithoutItsDatabaseShowsNoOldNumbers(t *testing.T) {
 		`init_marker_state{state="failed"}`,
 	}
 	var before readings
-	eventually(t, "the first heartbeat has measured", func() (bool, string) {
+	eventually(t, "a heartbeat has measured", func() (bool, string) {
 		before = p.metrics()
 		return before[`replica_measured_timestamp_seconds`] > 0, ""
 	})
