@@ -307,7 +307,7 @@ func eventually(t *testing.T, what string, yes func() (bool, string)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	tick := time.NewTicker(3 * time.Millisecond)
+	tick := time.NewTicker(15 * time.Millisecond) // what is asked often takes the processor from what is waited for
 	defer tick.Stop()
 	for {
 		ok, state := yes()
