@@ -11,7 +11,6 @@ import (
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/storage/storagetest"
 	"github.com/safebox/safebox/worker"
-	"github.com/safebox/safebox/worker/bus"
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -102,7 +101,7 @@ func TestTheLogFoldedAgainMakesTheSameLedger(t *testing.T) {
 			replicas.Wait()
 			wantRebuilt(t, db)
 		}
-		by := bus.Operator{Actor: "operator", Reason: "the quote is wrong"}
+		by := event.Operator{Actor: "operator", Reason: "the quote is wrong"}
 		if _, err := worker.Retry(ctx, db, poor, by); err != nil {
 			t.Fatal(err)
 		}

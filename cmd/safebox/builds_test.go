@@ -8,6 +8,7 @@ import (
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/worker/query"
 )
 
 // later is a revision that no build has yet.
@@ -35,7 +36,7 @@ func TestReplicaOnANewerSchemaServesWhereItMay(t *testing.T) {
 			t.Errorf("exit %d\n%s", r.code, r.stderr)
 		}
 		s.holds(script.Tally)
-		if st, r := answer[status](s, "status"); r.code != 0 || !st.Ready || st.Revision != later || st.Leader != "tomorrow" {
+		if st, r := answer[query.Status](s, "status"); r.code != 0 || !st.Ready || st.Revision != later || st.Leader != "tomorrow" {
 			t.Errorf("status: exit %d, %+v", r.code, st)
 		}
 		if i, r := answer[struct{ Outcome, Revision string }](s, "init"); r.code != 0 || i.Outcome != string(initlock.OutcomeNewer) || i.Revision != later {

@@ -15,6 +15,7 @@ import (
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/worker/ledger"
+	"github.com/safebox/safebox/worker/query"
 )
 
 const (
@@ -108,7 +109,7 @@ func TestThreeWorkersApplyEveryEventOnceAndDrain(t *testing.T) {
 		s.idle()
 		s.holds(script.Tally)
 
-		st, _ := answer[status](s, "status")
+		st, _ := answer[query.Status](s, "status")
 		if !st.Ready || st.Revision == "" || st.Leader == "" || st.Backlog != 0 || len(st.Workers) != 3 {
 			t.Errorf("status: %+v", st)
 		}
@@ -137,7 +138,7 @@ func TestThreeWorkersApplyEveryEventOnceAndDrain(t *testing.T) {
 			s.holds(script.Tally)
 		})
 		drain(t, ps)
-		if st, r := answer[status](s, "status"); len(st.Workers) != 0 {
+		if st, r := answer[query.Status](s, "status"); len(st.Workers) != 0 {
 			t.Errorf("workers that drained are still shown: %s", r.stdout)
 		}
 		leaders := 0
@@ -211,7 +212,7 @@ func TestWorkersStartedAtOnceOnAnEmptyDatabaseHaveOneLeader(t *testing.T) {
 			t.Errorf("%d workers led", leaders)
 		}
 		eventually(t, "all workers are seen", func() (bool, string) {
-			st, r := answer[status](s, "status")
+			st, r := answer[query.Status](s, "status")
 			return len(st.Workers) == n && st.Ready, r.stdout
 		})
 		drain(t, ps)

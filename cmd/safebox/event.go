@@ -3,17 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/storage"
-	"github.com/safebox/safebox/worker/event"
-	"github.com/safebox/safebox/worker/ledger"
+	"github.com/safebox/safebox/worker/query"
 )
 
 func (a *app) eventCommand() *cobra.Command {
@@ -31,18 +28,9 @@ func (a *app) eventShow() *cobra.Command {
 		Args: exactly("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.query(cmd.Context(), "event", func(ctx context.Context, db storage.DB) error {
-				records, err := db.Events(ctx, event.Topic, source, args[0])
+				shown, err := query.Events(ctx, db, ledgerGroup, source, args[0])
 				if err != nil {
-					return err
-				}
-				if len(records) == 0 {
-					return fmt.Errorf("event %q: %w", args[0], event.ErrNotFound)
-				}
-				shown := make([]shownEvent, len(records))
-				for i, r := range records {
-					if shown[i], err = explain(ctx, db, r); err != nil {
-						return err
-					}
+					return fmt.Errorf("event %q: %w", args[0], err)
 				}
 				return a.print(shown, func() error { return a.printEvents(shown) })
 			})
@@ -52,58 +40,7 @@ func (a *app) eventShow() *cobra.Command {
 	return c
 }
 
-// shownEvent is an event as people may read it.
-type shownEvent struct {
-	Event      json.RawMessage `json:"event"` // secrets masked
-	Topic      string          `json:"topic"`
-	Partition  int             `json:"partition"`
-	Position   int64           `json:"position"`
-	RecordedAt time.Time       `json:"recorded_at"`
-	Outcome    string          `json:"outcome"` // pending, applied, rejected or parked
-	Reason     string          `json:"reason,omitempty"`
-	Error      string          `json:"error,omitempty"` // of a parked event
-	Entries    []ledger.Entry  `json:"entries"`
-	// Actions are what operators did about the event while it was parked, the last first.
-	Actions []event.ParkedAction `json:"actions"`
-
-	subject, kind string
-}
-
-// explain finds out what became of an event.
-func explain(ctx context.Context, db storage.DB, r event.Record) (shownEvent, error) {
-	s := shownEvent{
-		Event: event.EncodeRedacted(r.Event), Topic: r.Topic, Partition: r.Partition, Position: r.Position,
-		RecordedAt: r.RecordedAt, Outcome: "pending", Entries: []ledger.Entry{}, Actions: []event.ParkedAction{}, subject: r.Subject, kind: r.Type,
-	}
-	actions, err := db.ParkedActions(ctx, r.Topic, ledgerGroup, r.Subject, mostParked)
-	if err != nil {
-		return s, err
-	}
-	for _, act := range actions {
-		if act.First <= r.Position && r.Position <= act.Last {
-			s.Actions = append(s.Actions, act)
-		}
-	}
-	entries, err := db.EntriesAt(ctx, r.Partition, r.Position)
-	if err != nil {
-		return s, err
-	}
-	if len(entries) > 0 {
-		s.Entries, s.Outcome, s.Reason = entries, string(entries[0].Outcome), entries[0].Reason
-		return s, nil
-	}
-	parked, err := db.ParkedAt(ctx, r.Topic, ledgerGroup, r.Partition, r.Position)
-	switch {
-	case errors.Is(err, event.ErrNotFound):
-		return s, nil
-	case err != nil:
-		return s, err
-	}
-	s.Outcome, s.Error = "parked", parked.Error
-	return s, nil
-}
-
-func (a *app) printEvents(shown []shownEvent) error {
+func (a *app) printEvents(shown []query.Event) error {
 	for i, s := range shown {
 		if i > 0 {
 			if err := a.printf(""); err != nil {
@@ -118,7 +55,7 @@ func (a *app) printEvents(shown []shownEvent) error {
 			return err
 		}
 		if err := a.printf("%s\nplace      partition %d, position %s, recorded %s\noutcome    %s", strings.TrimSpace(pretty.String()),
-			s.Partition, terminal.Count(s.Position), terminal.Moment(s.RecordedAt), s.ending()); err != nil {
+			s.Partition, terminal.Count(s.Position), terminal.Moment(s.RecordedAt), ending(s)); err != nil {
 			return err
 		}
 		if len(s.Actions) > 0 {
@@ -140,7 +77,7 @@ func (a *app) printEvents(shown []shownEvent) error {
 	return nil
 }
 
-func (s shownEvent) ending() string {
+func ending(s query.Event) string {
 	switch {
 	case s.Reason != "":
 		return s.Outcome + ": " + s.Reason

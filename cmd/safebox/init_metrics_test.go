@@ -17,6 +17,7 @@ import (
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/worker/query"
 )
 
 // readings are the values of a scrape by series, without the prefix safebox_.
@@ -84,7 +85,7 @@ func TestMetricsTellHowEachReplicaBecameReady(t *testing.T) {
 		return now > waiting[`init_wait_seconds`], strconv.FormatFloat(now, 'g', -1, 64)
 	})
 	eventually(t, "status names the leader and the waiter", func() (bool, string) {
-		st, r := answer[status](s, "status")
+		st, r := answer[query.Status](s, "status")
 		return strings.Contains(st.Init.Holder, "first") && slices.Equal(st.Init.Waiters, []string{"second"}), r.stdout
 	})
 

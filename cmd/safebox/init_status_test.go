@@ -13,6 +13,7 @@ import (
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/worker/query"
 )
 
 // replica runs the initialisation protocol in the test's own process, until the test ends at the latest.
@@ -54,10 +55,10 @@ func TestStatusShowsTheMarkerTheHolderAndTheWaiters(t *testing.T) {
 		<-began
 		second := s.replica("second", func(context.Context) error { return errors.New("the second led") })
 
-		var st status
+		var st query.Status
 		eventually(t, "the waiter is seen, where waiters can be known", func() (bool, string) {
 			var r result
-			st, r = answer[status](s, "status")
+			st, r = answer[query.Status](s, "status")
 			return r.code == 0 && (s.dialect() == storage.SQLite || slices.Equal(st.Init.Waiters, []string{"second"})), r.stdout + r.stderr
 		})
 		i := st.Init
@@ -86,7 +87,7 @@ func TestStatusShowsTheMarkerTheHolderAndTheWaiters(t *testing.T) {
 		if err := <-second; !errors.As(err, &leader) {
 			t.Errorf("the waiter ended with %v", err)
 		}
-		st, _ = answer[status](s, "status")
+		st, _ = answer[query.Status](s, "status")
 		if i := st.Init; i.State != initlock.Failed || i.Holder != "" || i.Since != nil || len(i.Waiters) != 0 || !strings.Contains(st.Error, "too heavy") {
 			t.Errorf("afterwards: %+v", st)
 		}
@@ -110,7 +111,7 @@ func TestStatusShowsTheHolderOnADatabaseWithoutTables(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), "SELECT pg_advisory_lock(841337001)"); err != nil {
 		t.Fatal(err)
 	}
-	st, r := answer[status](s, "status")
+	st, r := answer[query.Status](s, "status")
 	if i := st.Init; r.code != 0 || st.Ready || i.State != initlock.Absent || !strings.Contains(i.Holder, "uvicorn") || i.Since == nil || i.Waiters == nil {
 		t.Errorf("exit %d, %+v\n%s", r.code, st, r.stderr)
 	}

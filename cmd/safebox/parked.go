@@ -13,7 +13,6 @@ import (
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker"
-	"github.com/safebox/safebox/worker/bus"
 	"github.com/safebox/safebox/worker/event"
 	"github.com/safebox/safebox/worker/ledger"
 )
@@ -98,20 +97,20 @@ func (a *app) printActions(actions []event.ParkedAction) error {
 }
 
 // operatorFlags give a command who does it and why. by is filled in when the command runs.
-func operatorFlags(c *cobra.Command, by *bus.Operator, why string) {
+func operatorFlags(c *cobra.Command, by *event.Operator, why string) {
 	c.Flags().StringVar(&by.Actor, "by", "", "who does it (default the user of this session, as user@host)")
 	c.Flags().StringVar(&by.Reason, "reason", "", why)
 }
 
 // identify fills in who does it, and refuses a name or a reason that a table could not show.
-func identify(by *bus.Operator) error {
+func identify(by *event.Operator) error {
 	if by.Actor = strings.TrimSpace(by.Actor); by.Actor == "" {
 		by.Actor = sessionUser()
 	}
 	by.Reason = strings.TrimSpace(by.Reason)
 	for name, text := range map[string]string{"--by": by.Actor, "--reason": by.Reason} {
-		if len(text) > 1000 || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }) {
-			return &usageError{fmt.Errorf("%s takes one line of text of at most 1,000 bytes", name)}
+		if fault := event.OperatorTextFault(text); fault != "" {
+			return &usageError{fmt.Errorf("%s takes %s", name, fault)}
 		}
 	}
 	return nil
@@ -131,7 +130,7 @@ func sessionUser() string {
 
 func (a *app) parkedRetry() *cobra.Command {
 	var all bool
-	var by bus.Operator
+	var by event.Operator
 	c := a.printing(&cobra.Command{
 		Use: "retry SUBJECT | --all", Short: "Process parked events again, in order",
 		Long: "retry processes the parked events of a subject again, until one fails. A wallet is named by its npub or its handle. It\n" +
@@ -153,7 +152,8 @@ func (a *app) parkedRetry() *cobra.Command {
 				if all {
 					return a.retryAll(ctx, db, by)
 				}
-				return a.resolve(ctx, db, args[0], worker.Retry, by)
+				r, err := worker.Operations{DB: db}.Retry(ctx, args[0], by)
+				return a.resolved(args[0], r, err)
 			})
 		},
 	})
@@ -163,7 +163,7 @@ func (a *app) parkedRetry() *cobra.Command {
 }
 
 func (a *app) parkedSkip() *cobra.Command {
-	var by bus.Operator
+	var by event.Operator
 	c := a.printing(&cobra.Command{
 		Use: "skip SUBJECT --reason TEXT", Short: "Give up the first parked event of a subject, then process those behind it",
 		Long: "skip rejects the first parked event of a subject with the reason \"skipped\", for ever, and processes those behind it. Who\n" +
@@ -177,16 +177,14 @@ func (a *app) parkedSkip() *cobra.Command {
 				return &usageError{errors.New("an event is given up for ever: say why with --reason TEXT")}
 			}
 			return a.query(cmd.Context(), "parked", func(ctx context.Context, db storage.DB) error {
-				return a.resolve(ctx, db, args[0], worker.Skip, by)
+				r, err := worker.Operations{DB: db}.Skip(ctx, args[0], by)
+				return a.resolved(args[0], r, err)
 			})
 		},
 	})
 	operatorFlags(c, &by, "why the event is given up (required)")
 	return c
 }
-
-// resolution is worker.Retry or worker.Skip.
-type resolution func(context.Context, event.Log, string, bus.Operator) (bus.ParkedResult, error)
 
 // walletOrSubject is the npub of a wallet that goes by this handle, or else the key itself.
 func walletOrSubject(ctx context.Context, db storage.DB, key string) string {
@@ -196,14 +194,8 @@ func walletOrSubject(ctx context.Context, db storage.DB, key string) string {
 	return key
 }
 
-// resolve does it for one subject, which may go by the handle of a wallet.
-func (a *app) resolve(ctx context.Context, db storage.DB, key string, do resolution, by bus.Operator) error {
-	r, err := do(ctx, db, key, by)
-	if errors.Is(err, event.ErrNotFound) {
-		if npub := walletOrSubject(ctx, db, key); npub != key {
-			r, err = do(ctx, db, npub, by)
-		}
-	}
+// resolved prints what became of the parked events of one subject.
+func (a *app) resolved(key string, r event.ParkedResult, err error) error {
 	switch {
 	case errors.Is(err, event.ErrNotFound):
 		return &failure{
@@ -212,12 +204,12 @@ func (a *app) resolve(ctx context.Context, db storage.DB, key string, do resolut
 	case err != nil:
 		return fmt.Errorf("parked events of %q: %w", key, err)
 	}
-	return a.printResolved([]bus.ParkedResult{r})
+	return a.printResolved([]event.ParkedResult{r})
 }
 
 // retryAll retries every subject that has parked events, a page of subjects at a time.
-func (a *app) retryAll(ctx context.Context, db storage.DB, by bus.Operator) error {
-	results := []bus.ParkedResult{}
+func (a *app) retryAll(ctx context.Context, db storage.DB, by event.Operator) error {
+	results := []event.ParkedResult{}
 	var last event.ParkedSubject
 	for {
 		page, err := db.ParkedSubjects(ctx, event.Topic, ledgerGroup, last, subjectPage)
@@ -241,7 +233,7 @@ func (a *app) retryAll(ctx context.Context, db storage.DB, by bus.Operator) erro
 	}
 }
 
-func (a *app) printResolved(results []bus.ParkedResult) error {
+func (a *app) printResolved(results []event.ParkedResult) error {
 	left := 0
 	for _, r := range results {
 		left += r.Waiting

@@ -9,9 +9,9 @@ import (
 
 	"github.com/safebox/safebox/cmd/safebox/internal/demo"
 	"github.com/safebox/safebox/storage/dbtest"
-	"github.com/safebox/safebox/worker/bus"
 	"github.com/safebox/safebox/worker/event"
 	"github.com/safebox/safebox/worker/ledger"
+	"github.com/safebox/safebox/worker/query"
 )
 
 // poison puts an event into the log that the door would have refused, as a bug might.
@@ -47,7 +47,7 @@ func (s *site) history(subject string, want []string) {
 	if diff := cmp.Diff(want, describe(actions)); diff != "" {
 		s.t.Errorf("history (-want +got):\n%s", diff)
 	}
-	shown, _ := answer[[]shownEvent](s, "event", "show", "bad")
+	shown, _ := answer[[]query.Event](s, "event", "show", "bad")
 	if n := len(shown[0].Actions); n == 0 || shown[0].Actions[n-1].At.IsZero() {
 		s.t.Errorf("the event's own history: %+v", shown[0].Actions)
 	}
@@ -114,7 +114,7 @@ func TestPoisonParksItsOwnWalletUntilSomebodyRetriesOrSkips(t *testing.T) {
 				if !audit.OK || audit.Parked != 2 || audit.Applied != int64(len(script.Setup)) {
 					t.Errorf("the other wallets wait as well: %s", r.stdout)
 				}
-				shown, _ := answer[[]shownEvent](s, "event", "show", "bad")
+				shown, _ := answer[[]query.Event](s, "event", "show", "bad")
 				if len(shown) != 1 || shown[0].Outcome != "parked" || shown[0].Error == "" {
 					t.Errorf("shown: %+v", shown)
 				}
@@ -123,7 +123,7 @@ func TestPoisonParksItsOwnWalletUntilSomebodyRetriesOrSkips(t *testing.T) {
 				if r := c.resolve(s, subject); r.code != 0 {
 					t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 				}
-				none, _ := answer[[]bus.ParkedResult](s, "parked", "retry", "--all")
+				none, _ := answer[[]event.ParkedResult](s, "parked", "retry", "--all")
 				if len(none) != 0 {
 					t.Errorf("still parked: %+v", none)
 				}

@@ -3,72 +3,26 @@ package main
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage"
-	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/query"
 )
 
-// fresh is how old the heartbeat of a replica may be that counts as there.
-const fresh = 15 * time.Second
-
-// status is the cluster as it is now.
-type status struct {
-	Ready         bool              `json:"ready"`
-	State         initlock.State    `json:"state"` // of the marker; "" where there is none
-	Revision      string            `json:"revision"`
-	Leader        string            `json:"leader"` // who prepared the database, or is at it
-	Activity      string            `json:"activity,omitempty"`
-	Error         string            `json:"error,omitempty"`
-	Backlog       int64             `json:"backlog"` // events that are not processed yet
-	OldestPending *time.Time        `json:"oldest_pending"`
-	Parked        int64             `json:"parked"`
-	ParkedWallets int64             `json:"parked_wallets"`
-	Workers       []storage.Replica `json:"workers"`
-	Init          initStatus        `json:"init"`
-	Database      string            `json:"database"` // without the password
-}
-
-// initStatus is the initialisation as it is now.
-type initStatus struct {
-	State    initlock.State `json:"state"` // of the marker
-	Epoch    int64          `json:"epoch"`
-	Holder   string         `json:"holder"` // who has the lock; "" when nobody has
-	Since    *time.Time     `json:"since"`
-	Activity string         `json:"activity"` // what the holder runs
-	Waiters  []string       `json:"waiters"`  // who has waited for more than a second; null where that cannot be known
-}
-
-func newInitStatus(m initlock.Record, e storage.Election) initStatus {
-	s := initStatus{State: m.State, Epoch: m.Epoch, Waiters: e.Waiters}
-	if !e.Held {
-		return s
-	}
-	s.Holder, s.Activity = e.Holder.Name, e.Holder.Activity
-	if !e.Holder.Since.IsZero() {
-		s.Since = &e.Holder.Since
-	}
-	if m.State == initlock.Running && m.Activity != "" {
-		s.Activity = m.Activity
-	}
-	return s
-}
-
-// String says it to people.
-func (s initStatus) String() string {
-	if s.Holder == "" {
+// lockLine says to people how the initialisation is.
+func lockLine(i query.Init) string {
+	if i.Holder == "" {
 		return "free"
 	}
-	text := "held by " + s.Holder
-	if s.Since != nil {
-		text += " since " + terminal.Moment(*s.Since)
+	text := "held by " + i.Holder
+	if i.Since != nil {
+		text += " since " + terminal.Moment(*i.Since)
 	}
-	if s.Activity != "" {
-		text += ": " + s.Activity
+	if i.Activity != "" {
+		text += ": " + i.Activity
 	}
 	return text
 }
@@ -89,54 +43,12 @@ func (a *app) statusCommand() *cobra.Command {
 	})
 }
 
-func (a *app) status(ctx context.Context, db storage.DB) (status, error) {
-	m, err := db.Marker().Read(ctx)
-	if err != nil {
-		return status{}, err
-	}
-	election, err := db.Election(ctx)
-	if err != nil {
-		return status{}, err
-	}
-	problem := usable(m)
-	s := status{
-		Ready: problem == nil, State: m.State, Revision: m.Revision, Leader: m.Holder, Activity: m.Activity, Error: m.Error,
-		Workers: []storage.Replica{}, Init: newInitStatus(m, election), Database: a.conf.Database.String(),
-	}
-	if !s.Ready {
-		if s.Error == "" && m.State == initlock.Ready {
-			s.Error = problem.Error()
-		}
-		return s, nil
-	}
-	cursors, err := db.Cursors(ctx, event.Topic, ledgerGroup)
-	if err != nil {
-		return s, err
-	}
-	heads, err := db.Heads(ctx, event.Topic)
-	if err != nil {
-		return s, err
-	}
-	for p := range heads {
-		s.Backlog += heads[p] - cursors[p]
-	}
-	oldest, err := db.OldestPending(ctx, event.Topic, ledgerGroup)
-	if err != nil {
-		return s, err
-	}
-	if !oldest.IsZero() {
-		s.OldestPending = &oldest
-	}
-	if s.Parked, s.ParkedWallets, err = db.ParkedCount(ctx, event.Topic, ledgerGroup); err != nil {
-		return s, err
-	}
-	workers, err := db.Replicas(ctx, fresh)
-	s.Workers = list(workers)
-	return s, err
+func (a *app) status(ctx context.Context, db storage.DB) (query.Status, error) {
+	return query.ReadStatus(ctx, db, query.StatusOptions{Group: ledgerGroup, Database: a.conf.Database, Usable: usable})
 }
 
-// state is that of the marker, where it says more than ready does.
-func (s status) state() string {
+// markerState is that of the marker, where it says more than ready does.
+func markerState(s query.Status) string {
 	switch {
 	case s.State == initlock.Ready:
 		return ""
@@ -147,17 +59,17 @@ func (s status) state() string {
 	}
 }
 
-func (a *app) printStatus(s status) error {
+func (a *app) printStatus(s query.Status) error {
 	t := terminal.NewTable(a.out, "database", s.Database)
 	t.Row("ready", map[bool]string{true: "yes", false: "no"}[s.Ready])
 	for _, row := range [][2]string{
-		{"state", s.state()}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
+		{"state", markerState(s)}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
 	} {
 		if row[1] != "" {
 			t.Row(row[0], row[1])
 		}
 	}
-	t.Row("lock", s.Init.String())
+	t.Row("lock", lockLine(s.Init))
 	if n := len(s.Init.Waiters); n > 0 {
 		t.Row("waiting", terminal.Plural(int64(n), "replica")+": "+strings.Join(s.Init.Waiters, ", "))
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/query"
 )
 
 func TestWrongConfigurationIsToldWithItsNameAndChangesNothing(t *testing.T) {
@@ -127,7 +128,7 @@ func TestReplicaThatFailsToPrepareDoesNotTakeAReadyDatabaseAwayFromOthers(t *tes
 		}
 		s.ok("wallet", "list")
 		s.ok("event", "publish", s.write("none.jsonl", nil))
-		st, _ := answer[status](s, "status")
+		st, _ := answer[query.Status](s, "status")
 		if !st.Ready || st.State != initlock.Failed || !strings.Contains(st.Error, "XQQ") {
 			t.Errorf("status: %+v", st)
 		}
@@ -260,7 +261,7 @@ func TestReadingCommandsCreateNothing(t *testing.T) {
 				t.Errorf("%v: exit %d\n%s", c, r.code, r.stderr)
 			}
 		}
-		st, r := answer[status](s, "status")
+		st, r := answer[query.Status](s, "status")
 		if r.code != 0 || st.Ready || st.Workers == nil {
 			t.Errorf("status: exit %d, %+v", r.code, st)
 		}
@@ -297,13 +298,13 @@ func TestEventShowMasksSecretsAndTellsTheOutcome(t *testing.T) {
 		const key = "open-sesame-42"
 		withKey := strings.Replace(string(script.Setup[0]), `"data":{`, `"data":{"access_key":"`+key+`",`, 1)
 		s.publish(s.write("events.jsonl", []byte(withKey+"\n"+string(script.Setup[1]))))
-		shown, _ := answer[[]shownEvent](s, "event", "show", "e-1")
+		shown, _ := answer[[]query.Event](s, "event", "show", "e-1")
 		if len(shown) != 1 || shown[0].Outcome != "pending" {
 			t.Errorf("before processing: %+v", shown)
 		}
 		s.ok("worker", "--until-idle")
 		for _, id := range []string{"e-1", "e-2"} {
-			shown, r := answer[[]shownEvent](s, "event", "show", id)
+			shown, r := answer[[]query.Event](s, "event", "show", id)
 			if len(shown) != 1 || shown[0].Outcome != "applied" || len(shown[0].Entries) != 1 {
 				t.Errorf("%s: %s", id, r.stdout)
 			}

@@ -8,32 +8,18 @@ import (
 	"github.com/safebox/safebox/worker/event"
 )
 
-// ParkedResult says what became of the parked events of a subject.
-type ParkedResult struct {
-	Subject  string         `json:"subject"`
-	Outcomes map[string]int `json:"outcomes"`        // how many ended in which outcome
-	Waiting  int            `json:"waiting"`         // still parked; counted up to event.MaxUnparked
-	Error    string         `json:"error,omitempty"` // what stopped the first of those
-}
-
-// Operator is who retries or skips, and why: it is kept with what was done, for ever.
-type Operator struct {
-	Actor  string // required
-	Reason string // required for a skip
-}
-
 // RetryParked processes the parked events of a subject, in order, until one fails again. event.ErrNotFound if it has none.
-func RetryParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by Operator) (ParkedResult, error) {
+func RetryParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by event.Operator) (event.ParkedResult, error) {
 	return unpark(ctx, log, topic, group, subject, h, by, false)
 }
 
 // SkipParked ends the first parked event of a subject without processing it, then retries those behind it.
-func SkipParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by Operator) (ParkedResult, error) {
+func SkipParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by event.Operator) (event.ParkedResult, error) {
 	return unpark(ctx, log, topic, group, subject, h, by, true)
 }
 
-func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by Operator, skipping bool) (ParkedResult, error) {
-	res := ParkedResult{Subject: subject, Outcomes: map[string]int{}}
+func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by event.Operator, skipping bool) (event.ParkedResult, error) {
+	res := event.ParkedResult{Subject: subject, Outcomes: map[string]int{}}
 	switch {
 	case by.Actor == "":
 		return res, errors.New("to retry or to skip parked events takes somebody who does it: the operator has no name")
@@ -54,7 +40,7 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 		if alone {
 			records = records[:1]
 		}
-		act := by.action(event.ActionRetry, records)
+		act := action(event.ActionRetry, by, records)
 		if skipping && first {
 			act.Action = event.ActionSkip
 		}
@@ -84,9 +70,9 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 }
 
 // action is what the operator does about records of one subject.
-func (o Operator) action(name string, records []event.Record) event.ParkedAction {
+func action(name string, by event.Operator, records []event.Record) event.ParkedAction {
 	return event.ParkedAction{
-		Action: name, Actor: o.Actor, Reason: o.Reason, Events: len(records),
+		Action: name, Actor: by.Actor, Reason: by.Reason, Events: len(records),
 		First: records[0].Position, Last: records[len(records)-1].Position,
 	}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // operator is who sees to parked events in these tests.
-var operator = bus.Operator{Actor: "alice@example.org", Reason: "mended"}
+var operator = event.Operator{Actor: "alice@example.org", Reason: "mended"}
 
 // refusing is a handler that refuses some events.
 func refusing(ids ...string) *journal {
@@ -52,7 +52,7 @@ func became(outcomes ...string) func(event.Event) string {
 }
 
 func TestParkedEvents(t *testing.T) {
-	type call func(context.Context, event.Log, string, string, string, bus.Handler, bus.Operator) (bus.ParkedResult, error)
+	type call func(context.Context, event.Log, string, string, string, bus.Handler, event.Operator) (event.ParkedResult, error)
 	for name, c := range map[string]struct {
 		call     call
 		handler  *journal
@@ -113,7 +113,7 @@ func TestParkedEvents(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := bus.ParkedResult{Subject: "s", Outcomes: c.outcomes, Waiting: c.waiting, Error: c.stopped}
+				want := event.ParkedResult{Subject: "s", Outcomes: c.outcomes, Waiting: c.waiting, Error: c.stopped}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("result (-want +got):\n%s", diff)
 				}
@@ -145,10 +145,10 @@ func actionsOn(t *testing.T, db storage.DB) (all []string) {
 func TestNothingIsRetriedOrSkippedByNobody(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, events := withParked(t, url)
-		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}, bus.Operator{Reason: "mended"}); err == nil {
+		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}, event.Operator{Reason: "mended"}); err == nil {
 			t.Error("a retry without a name went through")
 		}
-		if _, err := bus.SkipParked(t.Context(), db, topic, group, "s", &journal{}, bus.Operator{Actor: "bob"}); err == nil {
+		if _, err := bus.SkipParked(t.Context(), db, topic, group, "s", &journal{}, event.Operator{Actor: "bob"}); err == nil {
 			t.Error("a skip without a reason went through")
 		}
 		check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))

@@ -3,7 +3,10 @@ package event
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Record is an event at its place in the log.
@@ -140,4 +143,27 @@ type ParkedAction struct {
 	Events  int       `json:"events"`          // how many
 	Error   string    `json:"error,omitempty"` // what kept the event parked; empty when the events ended
 	At      time.Time `json:"at"`
+}
+
+// Operator is who retries or skips parked events, and why: it is kept with what was done, for ever.
+type Operator struct {
+	Actor  string // required
+	Reason string // required for a skip
+}
+
+// OperatorTextFault says what an operator's name or reason has to be when it is not; "" when it is.
+func OperatorTextFault(text string) string {
+	const most = 1000
+	if len(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }) {
+		return "one line of text of at most 1,000 bytes"
+	}
+	return ""
+}
+
+// ParkedResult says what became of the parked events of a subject when an operator retried or skipped them.
+type ParkedResult struct {
+	Subject  string         `json:"subject"`
+	Outcomes map[string]int `json:"outcomes"`        // how many ended in which outcome
+	Waiting  int            `json:"waiting"`         // still parked; counted up to MaxUnparked
+	Error    string         `json:"error,omitempty"` // what stopped the first of those
 }
