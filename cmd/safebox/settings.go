@@ -81,7 +81,7 @@ var settings = []setting{
 	},
 	{
 		env: "SAFEBOX_HTTP_ADDR", flag: "http-addr", kind: "HOST:PORT", preset: "127.0.0.1:8080", fallback: "127.0.0.1:8080",
-		usage: "where to answer HTTP: metrics, health, ingest",
+		usage: "where to answer HTTP: metrics, health, ingest, queries, console",
 		set: func(c *config, v string, chosen bool) error {
 			c.HTTPAddr, c.HTTPChosen = v, chosen
 			return address(v)

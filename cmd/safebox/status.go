@@ -33,7 +33,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.look(cmd.Context(), "status", func(ctx context.Context, db storage.DB) error {
-				s, err := a.status(ctx, db)
+				s, err := query.ReadStatus(ctx, db, a.statusOptions())
 				if err != nil {
 					return err
 				}
@@ -43,8 +43,9 @@ func (a *app) statusCommand() *cobra.Command {
 	})
 }
 
-func (a *app) status(ctx context.Context, db storage.DB) (query.Status, error) {
-	return query.ReadStatus(ctx, db, query.StatusOptions{Group: ledgerGroup, Database: a.conf.Database, Usable: usable})
+// statusOptions say whose status people ask for.
+func (a *app) statusOptions() query.StatusOptions {
+	return query.StatusOptions{Group: ledgerGroup, Database: a.conf.Database, Usable: usable}
 }
 
 // markerState is that of the marker, where it says more than ready does.

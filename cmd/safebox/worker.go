@@ -18,6 +18,7 @@ import (
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker"
 	"github.com/safebox/safebox/worker/api"
+	"github.com/safebox/safebox/worker/query"
 )
 
 func (a *app) workerCommand() *cobra.Command {
@@ -75,7 +76,7 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		registry.WatchPool(db.Pool)
 		return worker.New(worker.Options{
 			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
-			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(registry, traces), Supervisor: supervisor,
+			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(db, registry, traces), Supervisor: supervisor,
 			Guards: guards(db), Span: traces.Span(),
 			Initialise: func(ctx context.Context) (initlock.Result, error) {
 				return a.initialise(ctx, db, p.lock, counted(p.work, registry.Guard))
@@ -135,7 +136,7 @@ func byGuard(found []migrations.Violation) map[string]int {
 }
 
 // http serves the replica's HTTP surface until ctx ends.
-func (a *app) http(registry *metrics.Registry, traces *tracing.Tracing) func(context.Context, worker.Probes, worker.Appender) error {
+func (a *app) http(db storage.DB, registry *metrics.Registry, traces *tracing.Tracing) func(context.Context, worker.Probes, worker.Appender) error {
 	return func(ctx context.Context, probes worker.Probes, appender worker.Appender) error {
 		server, err := api.Listen(ctx, api.ServerOptions{
 			Addr: a.conf.HTTPAddr, Explicit: a.conf.HTTPChosen, IngestToken: a.conf.IngestToken, Logger: a.log,
@@ -145,7 +146,8 @@ func (a *app) http(registry *metrics.Registry, traces *tracing.Tracing) func(con
 		}
 		return server.Serve(ctx, traces.Handler(api.New(api.Options{
 			Appender: appender, Ready: probes.Ready, Stuck: probes.Stuck, Metrics: registry.Handler(), IngestToken: a.conf.IngestToken,
-			Observer: registry, Logger: a.log,
+			AdminToken: a.conf.AdminToken, Operations: worker.Operations{DB: db}, Observer: registry, Logger: a.log,
+			Queries: query.Answers{DB: db, StatusOptions: a.statusOptions()},
 		})))
 	}
 }

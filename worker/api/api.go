@@ -36,10 +36,14 @@ type Options struct {
 	Stuck func() string
 	// Metrics answers GET /metrics; nil: there is no such path.
 	Metrics http.Handler
-	// IngestToken is the bearer token that POST /v1/events asks for; empty: none, and only this machine may post.
-	IngestToken string
-	Observer    Observer     // nil: none
-	Logger      *slog.Logger // nil: slog.Default
+	// Queries and Operations answer what is below /v1 beside the events; nil: there are no such paths.
+	Queries    Queries
+	Operations Operations
+	// IngestToken is the bearer token that POST /v1/events asks for, AdminToken that of the status, the parked events and the
+	// console; wallets and events are read with either. What has no token answers this machine alone.
+	IngestToken, AdminToken string
+	Observer                Observer     // nil: none
+	Logger                  *slog.Logger // nil: slog.Default
 }
 
 // New makes the handler of a replica's HTTP surface.
@@ -56,23 +60,51 @@ func New(o Options) http.Handler {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	ingest := &ingest{
-		appender: o.Appender,
-		observer: o.Observer,
-		gate:     gate{ready: o.Ready},
-		logger:   o.Logger,
+	return observed(o.Logger, routed(routes(o)))
+}
+
+// routes is all that there is: what /openapi.json describes.
+func routes(o Options) []route {
+	troubles := &troubles{logger: o.Logger}
+	gate := &gate{ready: o.Ready}
+	post := newGuard("events are taken", "SAFEBOX_INGEST_TOKEN", o.IngestToken)
+	read := newGuard("events and wallets are shown", "SAFEBOX_INGEST_TOKEN or SAFEBOX_ADMIN_TOKEN", o.IngestToken, o.AdminToken)
+	admin := newGuard("the cluster is shown and seen to", "SAFEBOX_ADMIN_TOKEN", o.AdminToken)
+	look := admin.forBrowsers()
+	json := []string{"application/json"}
+
+	all := []route{
+		{http.MethodGet, "/livez", nil, nil, liveness(o.Stuck)},
+		{http.MethodGet, "/readyz", nil, nil, readiness(o.Ready)},
+		{http.MethodGet, "/openapi.json", nil, nil, openAPI()},
+		{http.MethodPost, "/v1/events", post, json, &ingest{
+			appender: o.Appender, observer: o.Observer, gate: gate, logger: o.Logger, troubles: troubles,
+		}},
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/livez", only(http.MethodGet, liveness(o.Stuck)))
-	mux.Handle("/readyz", only(http.MethodGet, readiness(o.Ready)))
 	if o.Metrics != nil {
-		mux.Handle("/metrics", only(http.MethodGet, o.Metrics))
+		all = append(all, route{http.MethodGet, "/metrics", nil, nil, o.Metrics})
 	}
-	mux.Handle("/v1/events", only(http.MethodPost, guarded(o.IngestToken, ingest)))
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		notFound(r.URL.Path).write(w)
-	})
-	return observed(o.Logger, mux)
+	if o.Queries != nil {
+		q := &queries{from: o.Queries, gate: gate, troubles: troubles}
+		all = append(all,
+			route{http.MethodGet, "/v1/events/{source}/{id}", read, json, q.answer(q.event)},
+			route{http.MethodGet, "/v1/wallets/{key}", read, json, q.answer(q.wallet)},
+			route{http.MethodGet, "/v1/wallets/{key}/entries", read, json, q.answer(q.entries)},
+			route{http.MethodGet, "/v1/status", look, json, http.HandlerFunc(q.status)},
+			route{http.MethodGet, "/v1/parked", look, json, q.answer(q.parked)},
+			route{http.MethodGet, "/{$}", look, nil, console()},
+		)
+	}
+	if o.Operations != nil {
+		does := func(name string, do func(context.Context, string, event.Operator) (event.ParkedResult, error)) http.Handler {
+			return &operation{name: name, do: do, gate: gate, troubles: troubles, logger: o.Logger}
+		}
+		all = append(all,
+			route{http.MethodPost, "/v1/parked/{subject}/retry", admin, json, does(event.ActionRetry, o.Operations.Retry)},
+			route{http.MethodPost, "/v1/parked/{subject}/skip", admin, json, does(event.ActionSkip, o.Operations.Skip)},
+		)
+	}
+	return all
 }
 
 type nobody struct{}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +54,7 @@ func look(ctx context.Context, ready func(context.Context) []Check) (checks []Ch
 	return checks, true
 }
 
-// A gate keeps events out until the replica has been ready once. From then on it stays open: what can go wrong later, the
+// A gate keeps events and questions out until the replica has been ready once. From then on it stays open: what can go wrong later, the
 // append itself finds out, and asking the database before each append would double what an append costs.
 type gate struct {
 	ready func(context.Context) []Check
@@ -61,8 +62,18 @@ type gate struct {
 	mu    sync.Mutex // one look at a time
 }
 
+// shut answers while the gate is not open, naming the first check that keeps it shut; nil when it is open.
+func (g *gate) shut(ctx context.Context) *problem {
+	check, open := g.pass(ctx)
+	if open {
+		return nil
+	}
+	return named(http.StatusServiceUnavailable, "not-ready", "Not ready", "this replica takes nothing yet: its check "+
+		strconv.Quote(check)+" does not hold; /readyz tells more").retryAfter(time.Second)
+}
+
 // pass tells whether the gate is open; if not, it names the first check that keeps it shut.
-func (g *gate) pass(ctx context.Context) (shut string, open bool) {
+func (g *gate) pass(ctx context.Context) (check string, open bool) {
 	if g.open.Load() {
 		return "", true
 	}
@@ -78,9 +89,9 @@ func (g *gate) pass(ctx context.Context) (shut string, open bool) {
 	}
 	for _, c := range checks {
 		if !c.OK {
-			shut = c.Name
+			check = c.Name
 			break
 		}
 	}
-	return shut, false
+	return check, false
 }

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -25,15 +24,14 @@ const refused = "refused"
 type ingest struct {
 	appender Appender
 	observer Observer
-	gate     gate
+	gate     *gate
 	logger   *slog.Logger
-	failures sparing
+	troubles *troubles
 }
 
 func (i *ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if shut, open := i.gate.pass(r.Context()); !open {
-		named(http.StatusServiceUnavailable, "not-ready", "Not ready",
-			"this replica takes no events yet: its check "+strconv.Quote(shut)+" does not hold; /readyz tells more").retryAfter(time.Second).write(w)
+	if p := i.gate.shut(r.Context()); p != nil {
+		p.write(w)
 		return
 	}
 	media, p := mode(r)
@@ -41,9 +39,12 @@ func (i *ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.write(w)
 		return
 	}
-	if media == batched {
+	switch media {
+	case batched:
 		i.batch(w, r)
-	} else {
+	case binary:
+		i.binary(w, r)
+	default:
 		i.single(w, r)
 	}
 }
@@ -61,9 +62,16 @@ func (i *ingest) single(w http.ResponseWriter, r *http.Request) {
 	}
 	ev, err := event.Decode(b)
 	if err != nil {
-		i.refuse(w, b, err)
+		var head struct{ Type string }
+		_ = json.Unmarshal(b, &head) // for the metric alone; a type that cannot be read counts as unknown
+		i.refuse(w, b, head.Type, err)
 		return
 	}
+	i.appendOne(w, r, ev)
+}
+
+// appendOne writes one event to the log and answers it.
+func (i *ingest) appendOne(w http.ResponseWriter, r *http.Request, ev event.Event) {
 	receipts, p := i.append(r.Context(), []event.Event{ev})
 	if p != nil {
 		p.write(w)
@@ -72,8 +80,8 @@ func (i *ingest) single(w http.ResponseWriter, r *http.Request) {
 	writeReceipt(w, ev, receipts[0])
 }
 
-// refuse answers an event that is not taken: 400 if it is no JSON at all, else 422 with the field and the reason.
-func (i *ingest) refuse(w http.ResponseWriter, b []byte, err error) {
+// refuse answers an event of a type that is not taken: 400 if its body is no JSON at all, else 422 with the field and the reason.
+func (i *ingest) refuse(w http.ResponseWriter, b []byte, typ string, err error) {
 	var r *event.Refusal
 	if !errors.As(err, &r) {
 		i.logger.Error("http: decoding an event failed in an unforeseen way; this is a bug", "error", err)
@@ -84,9 +92,7 @@ func (i *ingest) refuse(w http.ResponseWriter, b []byte, err error) {
 		malformed(r).write(w)
 		return
 	}
-	var head struct{ Type string }
-	_ = json.Unmarshal(b, &head) // for the metric alone; a type that cannot be read counts as unknown
-	i.observer.Appended(head.Type, refused, 1)
+	i.observer.Appended(typ, refused, 1)
 	p := named(http.StatusUnprocessableEntity, "event-refused", "Event refused", "the event is not taken; field and reason say why")
 	p.ID, p.Source, p.Field, p.Reason = r.ID, r.Source, r.Field, r.Reason
 	p.write(w)
@@ -129,41 +135,8 @@ func (i *ingest) append(ctx context.Context, events []event.Event) ([]event.Rece
 		err = fmt.Errorf("the appender answered %d of %d events", len(receipts), len(events))
 	}
 	if err != nil {
-		return nil, i.failed(ctx, err)
+		return nil, i.troubles.answer(ctx, err, "append",
+			"the database could not take the events now; send them again, what is in the log already will be a duplicate")
 	}
 	return receipts, nil
-}
-
-// failed answers an append that did not come to its commit. The details are the log's.
-func (i *ingest) failed(ctx context.Context, err error) *problem {
-	if ctx.Err() != nil {
-		// The client went away: nobody reads this.
-		return plain(http.StatusServiceUnavailable, "the request was given up")
-	}
-	if transient(err) {
-		if n, say := i.failures.may(time.Now()); say {
-			i.logger.Warn("http: append failed, clients are told to come again", "error", err, "unlogged", n)
-		}
-		return named(http.StatusServiceUnavailable, "try-again", "Try again",
-			"the database could not take the events now; send them again, what is in the log already will be a duplicate").
-			retryAfter(time.Second)
-	}
-	i.logger.Error("http: append failed", "error", err)
-	return internal()
-}
-
-// transient tells whether the same append may succeed later.
-func transient(err error) bool {
-	var t interface{ Transient() bool }
-	if errors.As(err, &t) {
-		return t.Transient()
-	}
-	for _, passing := range []error{
-		storage.ErrUnreachable, storage.ErrNotInitialised, context.DeadlineExceeded, context.Canceled,
-	} {
-		if errors.Is(err, passing) {
-			return true
-		}
-	}
-	return false
 }

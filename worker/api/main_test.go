@@ -136,6 +136,8 @@ type answer struct {
 	header http.Header
 	body   map[string]any
 	raw    string
+	// operation is the one of the description that was asked: "GET /livez".
+	operation string
 }
 
 // do sends a request; headers are pairs of key and value.
@@ -167,6 +169,7 @@ func do(t *testing.T, method, url, body string, headers ...string) answer {
 			t.Fatalf("body %q is not JSON: %v", b, err)
 		}
 	}
+	a.operation = described(t, method, url, a)
 	return a
 }
 

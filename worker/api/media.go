@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,8 @@ import (
 const (
 	structured = "application/cloudevents+json"
 	batched    = "application/cloudevents-batch+json"
+	// binary stands for events whose attributes are headers; their content type is that of their data.
+	binary = "binary"
 )
 
 // The limits on a body, in bytes.
@@ -24,14 +27,29 @@ const (
 	batchLimit = 16 << 20
 )
 
+// accepted are the content types that POST /v1/events takes, for the header Accept.
+const accepted = structured + ", " + batched + ", application/json"
+
+// decodable refuses a body that is compressed, or whose type is told twice.
+func decodable(r *http.Request, accept string) *problem {
+	if enc := strings.Join(r.Header["Content-Encoding"], ", "); enc != "" && !strings.EqualFold(enc, "identity") {
+		return plain(http.StatusUnsupportedMediaType, "content encoding "+shortened(enc)+" is not taken; send the body as it is").
+			with("Accept", accept).with("Accept-Encoding", "identity")
+	}
+	if len(r.Header["Content-Type"]) > 1 {
+		return plain(http.StatusBadRequest, "the header Content-Type is there more than once")
+	}
+	return nil
+}
+
 // mode reads the content type.
 func mode(r *http.Request) (string, *problem) {
 	unsupported := func(what string) *problem {
-		return plain(http.StatusUnsupportedMediaType, what+"; send one event as "+structured+" or a JSON array of events as "+batched).
-			with("Accept", structured+", "+batched)
+		return plain(http.StatusUnsupportedMediaType, what+"; send one event as "+structured+", a JSON array of events as "+batched+
+			", or one event in binary mode (its attributes in headers that begin with ce-)").with("Accept", accepted)
 	}
-	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return "", unsupported("content encoding " + shortened(enc) + " is not taken")
+	if p := decodable(r, accepted); p != nil {
+		return "", p
 	}
 	given := r.Header.Get("Content-Type")
 	if given == structured || given == batched { // as nearly every client sends it
@@ -39,14 +57,21 @@ func mode(r *http.Request) (string, *problem) {
 	}
 	media, params, err := mime.ParseMediaType(given)
 	switch {
+	case strings.HasPrefix(media, "application/cloudevents"):
+		if media != structured && media != batched {
+			return "", unsupported("content type " + shortened(given) + " is not taken")
+		}
+	case hasAttributes(r.Header):
+		return binary, nil
 	case given == "":
 		return "", unsupported("the content type is missing")
 	case err != nil:
 		return "", unsupported("content type " + shortened(given) + " is malformed")
-	case media != structured && media != batched && r.Header.Get("Ce-Id") != "":
-		return "", unsupported("events in binary mode (their attributes in headers) are not taken")
-	case media != structured && media != batched:
+	default:
 		return "", unsupported("content type " + shortened(given) + " is not taken")
+	}
+	if err != nil {
+		return "", unsupported("content type " + shortened(given) + " is malformed")
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return "", unsupported("charset " + shortened(charset) + " is not taken, only utf-8")
@@ -56,6 +81,9 @@ func mode(r *http.Request) (string, *problem) {
 
 // body reads a body of at most limit bytes.
 func body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *problem) {
+	if r.ContentLength == 0 && len(r.TransferEncoding) == 0 && len(r.Header["Content-Length"]) == 0 {
+		return nil, plain(http.StatusLengthRequired, "there is no body; send one with its Content-Length, or chunked")
+	}
 	if r.ContentLength > limit {
 		// Whatever follows on this connection is the rest of a body that nobody wants.
 		return nil, tooLarge("the body has "+strconv.FormatInt(r.ContentLength, 10)+" bytes", limit).with("Connection", "close")
@@ -65,8 +93,10 @@ func body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *problem
 	switch {
 	case errors.As(err, &over):
 		return nil, tooLarge("the body is too long", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, plain(http.StatusRequestTimeout, "the body took too long to come").with("Connection", "close")
 	case err != nil:
-		return nil, plain(http.StatusBadRequest, "the body could not be read to its end")
+		return nil, plain(http.StatusBadRequest, "the body could not be read to its end").with("Connection", "close")
 	}
 	return b, nil
 }

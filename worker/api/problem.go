@@ -72,7 +72,7 @@ func writeJSON(w http.ResponseWriter, contentType string, status int, body any) 
 
 func notFound(path string) *problem {
 	return plain(http.StatusNotFound, "there is nothing at "+shortened(path)+
-		"; the paths are /livez, /readyz, /metrics and /v1/events")
+		"; GET /openapi.json describes what there is")
 }
 
 // shortened keeps a client's text from filling the answer.
@@ -82,19 +82,4 @@ func shortened(s string) string {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return strconv.Quote(s)
-}
-
-// only lets one method through; GET includes HEAD.
-func only(method string, h http.Handler) http.Handler {
-	allow := method
-	if method == http.MethodGet {
-		allow = "GET, HEAD"
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == method || (method == http.MethodGet && r.Method == http.MethodHead) {
-			h.ServeHTTP(w, r)
-			return
-		}
-		plain(http.StatusMethodNotAllowed, r.URL.Path+" answers "+allow+" only").with("Allow", allow).write(w)
-	})
 }

@@ -34,6 +34,8 @@ type ServerOptions struct {
 	Explicit bool
 	// IngestToken is that of Options; it is looked at only to refuse an open door on an address that others can reach.
 	IngestToken string
+	// HeaderTimeout and ReadTimeout bound how long a request's header, and all of it, may take to come; zero: 5 s and 30 s.
+	HeaderTimeout, ReadTimeout time.Duration
 	// Grace is how long requests in hand may take to finish when the server stops; zero: 5 s.
 	Grace  time.Duration
 	Logger *slog.Logger // nil: slog.Default
@@ -42,7 +44,7 @@ type ServerOptions struct {
 // A Server is bound to its address from Listen on, and answers during Serve.
 type Server struct {
 	listener net.Listener
-	grace    time.Duration
+	options  ServerOptions
 	logger   *slog.Logger
 }
 
@@ -76,6 +78,12 @@ func Listen(ctx context.Context, o ServerOptions) (*Server, error) {
 	if o.Grace == 0 {
 		o.Grace = 5 * time.Second
 	}
+	if o.HeaderTimeout == 0 {
+		o.HeaderTimeout = readHeaderTimeout
+	}
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = readTimeout
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
@@ -93,7 +101,7 @@ func Listen(ctx context.Context, o ServerOptions) (*Server, error) {
 		return nil, &AddrError{Addr: o.Addr, Reason: "other machines can reach this address, and without a token anyone there could " +
 			"post events; set SAFEBOX_INGEST_TOKEN, or listen on a loopback address such as " + DefaultAddr}
 	}
-	return &Server{listener: ln, grace: o.Grace, logger: o.Logger}, nil
+	return &Server{listener: ln, options: o, logger: o.Logger}, nil
 }
 
 // explain says what an operator can do about an address that cannot be bound.
@@ -126,13 +134,16 @@ func (s *Server) Close() error {
 func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 	srv := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
+		ReadHeaderTimeout: s.options.HeaderTimeout,
+		ReadTimeout:       s.options.ReadTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		// OPTIONS * is a path that there is not, like any other.
+		DisableGeneralOptionsHandler: true,
+
+		ErrorLog:    slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	s.logger.Info("http: listening", "addr", s.Addr().String())
 	stopped := make(chan error, 1)
@@ -142,10 +153,10 @@ func (s *Server) Serve(ctx context.Context, h http.Handler) error {
 		return fmt.Errorf("http server on %s stopped: %w", s.Addr(), err)
 	case <-ctx.Done():
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Grace)
 	defer cancel()
 	if err := srv.Shutdown(grace); err != nil {
-		s.logger.Warn("http: requests in hand did not finish in time and are cut off", "grace", s.grace)
+		s.logger.Warn("http: requests in hand did not finish in time and are cut off", "grace", s.options.Grace)
 		_ = srv.Close()
 	}
 	if err := <-stopped; !errors.Is(err, http.ErrServerClosed) {

@@ -41,6 +41,11 @@ func (e *envelope) decode(structured string) (Event, *Refusal) {
 	if r := e.scan(structured); r != nil {
 		return Event{}, r
 	}
+	return e.finish()
+}
+
+// finish makes an event of an envelope whose parts have been read.
+func (e *envelope) finish() (Event, *Refusal) {
 	if r := e.check(); r != nil {
 		return Event{}, r
 	}

@@ -77,7 +77,7 @@ func (e *envelope) scan(structured string) *Refusal {
 		}
 		name := token.value()
 		if len(seen) == maxAttributes {
-			return &Refusal{Reason: "expected at most " + strconv.Itoa(maxAttributes) + " attributes, found more"}
+			return tooManyAttributes()
 		}
 		if slices.Contains(seen, name) {
 			return &Refusal{Field: fieldName(name), Reason: "the attribute is there twice"}
@@ -91,6 +91,10 @@ func (e *envelope) scan(structured string) *Refusal {
 		return err.refusal()
 	}
 	return nil
+}
+
+func tooManyAttributes() *Refusal {
+	return &Refusal{Reason: "expected at most " + strconv.Itoa(maxAttributes) + " attributes, found more"}
 }
 
 // put keeps one member of the envelope. A null stands for an attribute that is not there (CloudEvents JSON format,
