@@ -76,7 +76,7 @@ func TestWorkerAnswersQuestionsOverHTTPAndTellsNoSecret(t *testing.T) {
 		publish(register("2", bob, "bob", "hush-key"), http.StatusCreated) // to be rejected
 		publish(envelope("3", "wallet.nwc_rotated", alice, `{"nwc_secret":"hush-nwc"}`), http.StatusCreated)
 		publish(envelope("4", "wallet.nwc_rotated", alice, `{"nwc_secret":["hush-nwc"]}`), http.StatusUnprocessableEntity)
-		publish(envelope("5", "wallet.access_key_rotated", alice, `{"access_key":"hush-rotated","hush":1}`), http.StatusUnprocessableEntity)
+		publish(envelope("5", "wallet.access_key_rotated", alice, `{"access_key":"hush-rotated","other":1}`), http.StatusUnprocessableEntity)
 		publish(`{"id":"hush`, http.StatusBadRequest)
 		h.ask(http.MethodPost, "/v1/events", many, in, "["+register("1", alice, "alice", "hush-third")+","+envelope("6", "wallet.nwc_rotated", alice, `{"nwc_secret":"hush\u0001"}`)+"]")
 		publish(envelope("7", "funds.credited", alice, `{"amount":21}`), http.StatusCreated)

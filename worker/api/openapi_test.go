@@ -94,6 +94,9 @@ func described(t *testing.T, method string, u string, a answer) (operation strin
 		return ""
 	}
 	path := pathOf(u)
+	if a.status == http.StatusNotFound && a.body["type"] == "about:blank" {
+		return "" // the options of this server have no such route
+	}
 	if path == "" {
 		if a.status != http.StatusNotFound {
 			t.Errorf("%s %s is not described and answers %d", method, u, a.status)
@@ -169,7 +172,7 @@ func TestTheDescriptionHasTheFieldsOfTheAnswers(t *testing.T) {
 		var fields, always []string
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if tag == "" {
+			if tag == "" || tag == "-" {
 				continue
 			}
 			if fields = append(fields, tag); options != "omitempty" {
@@ -332,8 +335,8 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 
 	for name, op := range operations() {
 		for status := range op["responses"].(map[string]any) {
-			// What needs a connection of its own, TestABodyThatStopsComing and TestABodyThatIsNotThere provoke; a route that is asked
-			// with a method that it does not have is another operation's 405.
+			// What needs a connection of its own, TestHostileRequestsAreRefusedAndLeaveNothingStuck provokes; a method that a path
+			// does not have is no operation, and described all the same.
 			if status == "405" || status == "408" || status == "411" {
 				continue
 			}

@@ -25,7 +25,7 @@ func DecodeBinary(attributes map[string][]string, contentTypeValue string, data 
 	if r == nil {
 		ev, r = e.finish()
 	}
-	if r == nil && len(data) > MaxSize/2 {
+	if r == nil && e.weight() > MaxSize {
 		if n := len(Encode(ev)); n > MaxSize {
 			r = tooLarge("the event, in its structured form,", n)
 		}
@@ -72,6 +72,16 @@ func (e *envelope) readHeaders(attributes map[string][]string, contentTypeValue 
 	}
 	e.contentType = attribute{text: contentTypeValue, set: true}
 	return nil
+}
+
+// weight bounds the size of the structured form from above, for what has been read from headers: of their characters, JSON
+// escapes a few with one more.
+func (e *envelope) weight() int {
+	n := 512 + len(e.data) + 2*(len(e.id.text)+len(e.source.text)+len(e.typ.text)+len(e.subject.text))
+	for name, text := range e.extensions {
+		n += len(name) + 2*len(text) + len(`,"":""`)
+	}
+	return n
 }
 
 // readBody takes the data.
