@@ -59,7 +59,7 @@ type Reader interface {
 	// Wallets lists wallets by npub, starting after the given one ("" for the first); at most limit.
 	Wallets(ctx context.Context, after string, limit int) ([]ledger.Wallet, error)
 	// Entries lists the journal of a subject by log order of seq, after the given seq (0 for all); at most limit.
-	// Entries without a seq (the subject was no wallet then) come first and only when afterSeq is 0.
+	// Entries without a seq (the subject was no wallet then) come first and only when afterSeq is 0; -1 lists all others.
 	Entries(ctx context.Context, subject string, afterSeq int64, limit int) ([]ledger.Entry, error)
 	// Events finds events of the topic by id, and by source unless that is empty.
 	Events(ctx context.Context, topic, source, id string) ([]event.Record, error)

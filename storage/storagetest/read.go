@@ -108,6 +108,7 @@ func listsEntries(t *testing.T, f fixture) {
 		{1, 100, []int64{4, 5}},
 		{1, 1, []int64{4}},
 		{3, 100, nil},
+		{-1, 2, []int64{3, 4}},
 	} {
 		entries, err := f.db.Entries(Context(t), alice, tc.after, tc.limit)
 		if err != nil {
