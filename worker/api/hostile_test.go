@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -84,7 +85,7 @@ func talk(t *testing.T, addr, request string) string {
 		_, _ = io.WriteString(conn, request)
 	}()
 	answer, err := io.ReadAll(conn)
-	if ne, timeout := err.(net.Error); timeout && ne.Timeout() { //nolint:errorlint // it is the connection's own
+	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
 		t.Fatalf("the connection is still open; so far %q", answer)
 	}
 	conn.Close()
