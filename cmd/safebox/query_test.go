@@ -56,7 +56,6 @@ func TestWorkerAnswersQuestionsOverHTTPAndTellsNoSecret(t *testing.T) {
 			`{"npub":%q,"handle":%q,"home_relay":"wss://r","onboard_code":"spring","access_key":%q,"emergency_code":"hush-%s"}`, npub, handle, key, handle))
 	}
 	dbtest.Each(t, func(t *testing.T, url string) {
-		t.Parallel()
 		// The server asks for no password, and is given one all the same: it must not be seen.
 		s := newSite(t, strings.Replace(url, "postgres@", "postgres:hush-database@", 1), "SAFEBOX_INGEST_TOKEN="+in, "SAFEBOX_ADMIN_TOKEN="+admin)
 		ps := s.workers(1)
