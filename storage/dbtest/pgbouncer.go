@@ -31,6 +31,20 @@ const pooledConnections = 4
 // "name = value". It ends with the test.
 func PgBouncer(tb testing.TB, database, mode string, settings ...string) string {
 	tb.Helper()
+	return NewPooler(tb, database, mode, settings...).URL()
+}
+
+// Pooler is a running PgBouncer.
+type Pooler struct {
+	program, config, log string
+	owner                *syscall.Credential
+	url                  string
+	process              *process
+}
+
+// NewPooler is PgBouncer for a test that restarts it.
+func NewPooler(tb testing.TB, database, mode string, settings ...string) *Pooler {
+	tb.Helper()
 	program, err := pgBouncerProgram()
 	if err != nil {
 		tb.Fatal(err)
@@ -52,27 +66,45 @@ func PgBouncer(tb testing.TB, database, mode string, settings ...string) string 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	config := filepath.Join(dir, "pgbouncer.ini")
-	if err := writePgBouncerConfig(config, server, port, mode, settings, owner); err != nil {
-		tb.Fatal(err)
+	through := *server
+	through.Host = "127.0.0.1:" + strconv.Itoa(port)
+	p := &Pooler{
+		program: program, config: filepath.Join(dir, "pgbouncer.ini"), log: filepath.Join(dir, "pgbouncer.log"), owner: owner, url: through.String(),
 	}
-	log := filepath.Join(dir, "pgbouncer.log")
-	p, err := startPgBouncer(program, config, log, owner)
-	if err != nil {
+	if err := writePgBouncerConfig(p.config, server, port, mode, settings, owner); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		p.end(syscall.SIGTERM) // at once: whoever is still connected is cut
+		if p.process != nil {
+			p.process.end(syscall.SIGTERM) // at once: whoever is still connected is cut
+		}
 		if tb.Failed() {
-			tb.Logf("PgBouncer's log ends:\n%s", tail(log))
+			tb.Logf("PgBouncer's log ends:\n%s", tail(p.log))
 		}
 	})
-	through := *server
-	through.Host = "127.0.0.1:" + strconv.Itoa(port)
-	if err := p.awaitAnswer(through.String(), 30*time.Second); err != nil {
+	p.start(tb)
+	return p
+}
+
+// URL is that of the database through the pooler.
+func (p *Pooler) URL() string { return p.url }
+
+// Restart ends the pooler, which cuts whoever is connected, and starts it again at the same place.
+func (p *Pooler) Restart(tb testing.TB) {
+	tb.Helper()
+	p.process.end(syscall.SIGTERM)
+	p.start(tb)
+}
+
+func (p *Pooler) start(tb testing.TB) {
+	tb.Helper()
+	var err error
+	if p.process, err = startPgBouncer(p.program, p.config, p.log, p.owner); err != nil {
+		tb.Fatal(err)
+	}
+	if err := p.process.awaitAnswer(p.url, 30*time.Second); err != nil {
 		tb.Fatalf("PgBouncer: %v", err)
 	}
-	return through.String()
 }
 
 // pgBouncerProgram finds the program, also where only root's PATH leads to it.
@@ -119,7 +151,7 @@ func startPgBouncer(program, config, log string, owner *syscall.Credential) (*pr
 		return nil, err
 	}
 	defer f.Close() // the pooler has its own descriptor
-	p, err := spawn([]string{program, config}, owner, f)
+	p, err := spawn([]string{program, config}, owner, nil, f)
 	if err != nil {
 		return nil, fmt.Errorf("starting PgBouncer: %w", err)
 	}

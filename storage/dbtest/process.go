@@ -60,9 +60,10 @@ type process struct {
 
 // spawn starts a server. It dies when this process does: on Linux the kernel sends the signal when the thread that
 // started it ends, so one thread stays with it until its end.
-func spawn(args []string, owner *syscall.Credential, log io.Writer) (*process, error) {
+func spawn(args []string, owner *syscall.Credential, env []string, log io.Writer) (*process, error) {
 	p := &process{cmd: exec.Command(args[0], args[1:]...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner, Setpgid: true} // Ctrl-C is for the tests
 	dieWithParent(p.cmd.SysProcAttr)
 	p.cmd.Dir = "/"

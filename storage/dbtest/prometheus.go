@@ -49,7 +49,7 @@ scrape_configs:
 	p, err := spawn([]string{
 		program, "--config.file=" + filepath.Join(s.dir, "prometheus.yml"), "--storage.tsdb.path=" + filepath.Join(s.dir, "data"),
 		"--web.listen-address=127.0.0.1:" + strconv.Itoa(port), "--enable-feature=exemplar-storage",
-	}, nil, log)
+	}, nil, nil, log)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -16,6 +16,8 @@ type Options struct {
 	Fsync          bool              // on for benchmarks and for tests of crashes of the machine
 	MaxConnections int               // 0: 300
 	Settings       map[string]string // more settings, as in postgresql.conf
+	Dir            string            // where the server's folder is made; "": where temporary files are
+	Env            []string          // of the server's processes, beside this process's
 }
 
 // PostgreSQLServer is a private server. Its methods are for one goroutine, but for URL and Database.
@@ -25,6 +27,7 @@ type PostgreSQLServer struct {
 	dir     string
 	port    int
 	args    []string
+	env     []string
 	janitor *janitor
 
 	mu     sync.Mutex
@@ -59,11 +62,11 @@ func start(tb testing.TB, o Options) *PostgreSQLServer {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "safebox-pg-")
+	dir, err := os.MkdirTemp(o.Dir, "safebox-pg-")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &PostgreSQLServer{dir: dir}
+	s := &PostgreSQLServer{dir: dir, env: o.Env}
 	if s.janitor, err = newJanitor(dir); err != nil {
 		tb.Fatal(err)
 	}
@@ -169,7 +172,7 @@ func (s *PostgreSQLServer) startOnce(owner *syscall.Credential) error {
 		return err
 	}
 	defer log.Close() // the server has its own descriptor
-	p, err := spawn(append(s.args[:len(s.args):len(s.args)], "-c", "port="+strconv.Itoa(port)), owner, log)
+	p, err := spawn(append(s.args[:len(s.args):len(s.args)], "-c", "port="+strconv.Itoa(port)), owner, s.env, log)
 	if err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", err)
 	}
