@@ -11,13 +11,16 @@ PKG       ?= ./...
 BENCH     ?= .
 BENCHTIME ?= 1s
 FUZZTIME  ?= 10s
+SEED      ?=
+ROUNDS    ?= 8
+ONLY      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fuzz bench bench-packages bench-peers ci clean
+.PHONY: help build run test lint fuzz torture bench bench-packages bench-peers ci clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@printf '\nVariables: ARGS (run), BENCH_ROUNDS and BENCH_ONLY and BENCH_LONG (bench), PKG and BENCH and BENCHTIME (bench-packages), FUZZTIME (fuzz), VERSION (build).\n'
+	@printf '\nVariables: ARGS (run), BENCH_ROUNDS and BENCH_ONLY and BENCH_LONG (bench), PKG and BENCH and BENCHTIME (bench-packages), FUZZTIME (fuzz), SEED and ROUNDS and ONLY (torture), VERSION (build).\n'
 
 build: ## Build bin/safebox, one static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-X main.version=$(VERSION)' -o bin/safebox ./cmd/safebox
@@ -38,6 +41,12 @@ lint: ## Run the linters and shellcheck
 
 fuzz: ## Run every fuzz target for FUZZTIME (10s) each
 	.ci/fuzz '$(FUZZTIME)'
+
+# As root, for the small disks. Without the race detector, which is for make test: here the moments matter.
+torture: ## Strike a running cluster with every fault, ROUNDS (8) times each, and judge it; SEED repeats a run, ONLY picks faults
+	.ci/need cc postgresql pgbouncer libfaketime
+	SAFEBOX_TEST_LONG=1 SAFEBOX_TEST_SEED='$(SEED)' SAFEBOX_TORTURE_RUNS='$(ROUNDS)' CGO_ENABLED=0 \
+		go test -count 1 -v -timeout 3h -run 'TestTorture/$(ONLY)|TestABrokenBuildIsCaught' ./worker/torture
 
 bench: ## Measure the promises on performance beside peers and limits (BENCH_ROUNDS, 3; under 20 minutes)
 	.ci/need postgresql node

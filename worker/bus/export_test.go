@@ -1,5 +1,14 @@
 package bus
 
+import (
+	"context"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/safebox/safebox/worker/event"
+)
+
 // Queued is the number of appends that wait for the writer.
 func (b *Bus) Queued() int { return len(b.appender.requests) }
 
@@ -10,5 +19,54 @@ func (s *Subscriber) Closing() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// Lane is a lane with a board of its own and without a scout, for a test that says what it does when.
+type Lane struct{ s *subscription }
+
+// NewLane makes a lane. Its messages go to out, which Consume empties; it begins to look for work at a partition.
+func NewLane(b *Bus, o SubscriberOptions, topic string, out chan *message.Message, partition int) (*Lane, error) {
+	s, err := b.Subscriber(o)
+	if err != nil {
+		return nil, err
+	}
+	board := newBoard(s.options.Batch)
+	board.next = partition
+	return &Lane{&subscription{Subscriber: s, topic: topic, out: out, board: board, hurry: make(chan struct{})}}, nil
+}
+
+// Learn tells the lane what a look at the log found, or, with resync, that this is all that is so.
+func (l *Lane) Learn(heads, cursors event.Positions, resync bool) {
+	if resync {
+		l.s.board.resync(heads, cursors)
+	} else {
+		l.s.board.news(heads, cursors)
+	}
+}
+
+// Step processes a batch as if every pause were over; false: the lane knows of no work.
+func (l *Lane) Step(ctx context.Context) bool {
+	p, limit, _ := l.s.board.pick(time.Now().Add(time.Hour))
+	if p < 0 {
+		return false
+	}
+	l.s.board.give(p, l.s.process(ctx, p, limit))
+	return true
+}
+
+// Consume answers messages as a router's handler does, until out is closed.
+func Consume(out <-chan *message.Message) {
+	process := remember(func(m *message.Message) (_ []*message.Message, err error) {
+		d := deliveryOf(m.Context())
+		d.outcome, err = handle(m.Context(), d.session, d.record)
+		return nil, err
+	})
+	for m := range out {
+		if _, err := process(m); err != nil {
+			m.Nack()
+		} else {
+			m.Ack()
+		}
 	}
 }

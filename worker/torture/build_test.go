@@ -50,8 +50,9 @@ func buildsDir(t *testing.T) string {
 }
 
 // build builds the module in a folder.
-func build(module, path string) error {
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/safebox")
+func build(module, path string, flags ...string) error {
+	args := append([]string{"build", "-buildvcs=false", "-o", path}, flags...)
+	cmd := exec.Command("go", append(args, "./cmd/safebox")...)
 	cmd.Dir = module
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -21,6 +21,7 @@ const (
 	Money        Kind = "money"
 	WrongOutcome Kind = "wrong outcome"
 	Stale        Kind = "stale read"
+	Deadlock     Kind = "deadlock" // which no check finds, but the server tells
 )
 
 // Violation is one promise that was not kept.

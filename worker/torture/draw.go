@@ -27,7 +27,7 @@ type Script struct {
 const (
 	walletsOfClient = 24
 	strange         = 1000 // from here on: never registered
-	full            = 5    // this one holds nearly as much as a wallet may, and nobody pays into it
+	full            = 5    // this one holds nearly as much as a wallet may: nobody else pays into it, and it has no quotes
 )
 
 // NewScript makes the script of a client.
@@ -82,7 +82,7 @@ func (s *Script) next() Event {
 		return s.event(debited, me, content{Amount: 1 + s.rng.Int64N(300), Fee: s.rng.Int64N(3)})
 	case pick < 80:
 		return s.event(transferred, me, content{To: s.payee(), Amount: 1 + s.rng.Int64N(300), Fee: s.rng.Int64N(3)})
-	case pick < 84:
+	case pick < 84 && wallet != full:
 		e := s.event(quoteMade, me, content{Quote: fmt.Sprintf("q-%d-%d", s.client, s.serial), Amount: 1 + s.rng.Int64N(300), Mint: "https://mint.example.org"})
 		s.quotes = append(s.quotes, e)
 		return e
@@ -93,6 +93,9 @@ func (s *Script) next() Event {
 		return s.event(quotePaid, e.Subject, content{Quote: contentOf(e.Data).Quote})
 	case pick < 89 && len(s.paid) > 0: // a second time, or by another wallet
 		e := s.paid[s.rng.IntN(len(s.paid))]
+		if wallet == full {
+			me = e.Subject
+		}
 		return s.event(quotePaid, []string{e.Subject, me}[s.rng.IntN(2)], content{Quote: contentOf(e.Data).Quote})
 	case pick < 90 && len(s.paid) > 0:
 		e := s.paid[s.rng.IntN(len(s.paid))]
@@ -102,8 +105,8 @@ func (s *Script) next() Event {
 		return s.event(credited, npub(s.seed, s.client, strange+s.rng.IntN(3)), content{Amount: 5})
 	case pick < 92:
 		return s.event(registered, me, content{Npub: me, Handle: fmt.Sprintf("again-%d-%d", s.client, s.serial), Relay: relay, Code: code})
-	case pick < 93:
-		return s.event(credited, npub(s.seed, s.client, min(full, s.wallets-1)), content{Amount: maxAmount - 100})
+	case pick < 93 && s.wallets > full:
+		return s.event(credited, npub(s.seed, s.client, full), content{Amount: maxAmount - 100})
 	case pick < 95:
 		return s.bad(me)
 	case len(s.past) > 0:

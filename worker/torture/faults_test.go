@@ -68,10 +68,8 @@ var killed = fault{name: "SIGKILL of a worker", others: true, begin: func(r *rig
 	return r.mend
 }}
 
-func paused(name string, others bool, least, most time.Duration) fault {
-	return fault{name: name, others: others, least: least, most: most, begin: func(r *rig) func() {
-		w := r.someone()
-		w.signal(syscall.SIGSTOP)
-		return func() { w.signal(syscall.SIGCONT) }
-	}}
-}
+var paused = fault{name: "SIGSTOP of a worker, then SIGCONT", least: 100 * time.Millisecond, most: 4 * time.Second, begin: func(r *rig) func() {
+	w := r.someone()
+	w.signal(syscall.SIGSTOP)
+	return func() { w.signal(syscall.SIGCONT) }
+}}

@@ -88,7 +88,7 @@ func beClient(text string) error {
 // openDatabase opens a database by the program's URL for it.
 func openDatabase(url string) (*sql.DB, error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:///"); ok {
-		return sql.Open("sqlite3", "file:"+path+"?_pragma=busy_timeout(4000)")
+		return sql.Open("sqlite3", "file:"+path+"?mode=rw&_pragma=busy_timeout(4000)")
 	}
 	return sql.Open("pgx", url)
 }

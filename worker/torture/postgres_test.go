@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +32,8 @@ type ground struct {
 	disk   string // where the server's folder is, on a disk of its own
 	clock  string // the file that says how far the server's clock is off
 	fsync  string // the file whose presence makes the server's fsync fail
+	proof  string // what the server's log says where a fault came about; "": it cannot tell
+	proved int    // how often it did
 }
 
 func newGround(t *testing.T, o dbtest.Options) *ground {
@@ -56,6 +59,13 @@ func (g *ground) revive() {
 	g.server.Stop(dbtest.Immediate)
 	if err := g.server.Start(); err != nil {
 		g.t.Fatalf("%v; its log ends:\n%s", err, g.server.Log())
+	}
+}
+
+// prove looks for the proof that a fault came about.
+func (g *ground) prove() {
+	if strings.Contains(g.server.Log(), g.proof) {
+		g.proved++
 	}
 }
 
@@ -122,8 +132,15 @@ func (g *ground) stopped(name string, stop func()) fault {
 func (g *ground) plainFaults() []fault {
 	return []fault{
 		killed,
-		paused("SIGSTOP of a worker, then SIGCONT", false, 100*time.Millisecond, 4*time.Second),
-		paused("SIGSTOP of a worker until others took over", true, 0, 0),
+		{name: "SIGKILL of a worker inside a transaction", others: true, begin: func(r *rig) func() {
+			g.stopAtWork(r).kill()
+			return r.mend
+		}},
+		paused,
+		{name: "SIGSTOP of a worker inside a transaction, SIGCONT after others took over", others: true, begin: func(r *rig) func() {
+			w := g.stopAtWork(r)
+			return func() { w.signal(syscall.SIGCONT) }
+		}},
 		{name: "pg_terminate_backend", most: 200 * time.Millisecond, begin: func(r *rig) func() {
 			statement := safeboxSessions
 			if r.rng.IntN(2) == 0 {
@@ -149,6 +166,24 @@ func (g *ground) plainFaults() []fault {
 		}},
 		{name: "connections exhausted", least: time.Second, most: 4 * time.Second, begin: func(*rig) func() { return g.exhaust() }},
 	}
+}
+
+// stopAtWork stops a replica where it has a transaction open.
+func (g *ground) stopAtWork(r *rig) *replica {
+	w := r.someone()
+	for range 500 {
+		w.signal(syscall.SIGSTOP)
+		var n int
+		err := r.db.QueryRow(fmt.Sprintf(`SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'safebox/%%-%d-%%' AND state = 'idle in transaction'`,
+			w.cmd.Process.Pid)).Scan(&n)
+		if err != nil || n > 0 {
+			break
+		}
+		w.signal(syscall.SIGCONT)
+		r.pause(r.between(0, 5*time.Millisecond))
+	}
+	w.signal(syscall.SIGSTOP)
+	return w
 }
 
 // exhaust takes every connection that the server has, those of the replicas too.
@@ -233,14 +268,15 @@ func (g *ground) networkFaults() []fault {
 	}
 }
 
-// fullDisk fills the disk that a ground is on.
-func fullDisk(disk string, mended func()) fault {
+// fullDisk fills a disk. What mend returns is called when there is room again.
+func fullDisk(disk string, mend func() (mended func())) fault {
 	return fault{name: "full disk", least: 300 * time.Millisecond, most: 3 * time.Second, begin: func(r *rig) func() {
 		balloon := filepath.Join(disk, "balloon")
 		if err := fill(disk, balloon); err != nil {
 			r.t.Fatal(err)
 		}
 		return func() {
+			mended := mend()
 			if err := os.Remove(balloon); err != nil {
 				r.t.Fatal(err)
 			}
@@ -307,6 +343,7 @@ func (g *ground) fsyncFault() fault {
 			r.t.Fatal(err)
 		}
 		return func() {
+			g.prove()
 			if err := os.Remove(g.fsync); err != nil {
 				r.t.Fatal(err)
 			}
@@ -331,18 +368,21 @@ func (g *ground) poolerFault() fault {
 	}}
 }
 
-// deadlocks is how many the server has broken up in this database.
-func (g *ground) deadlocks() (n int) {
+// countDeadlocks adds those that the server has broken up in this database to what is broken: lanes lock in one order.
+func (g *ground) countDeadlocks(report *Report) {
 	g.t.Helper()
 	db, err := openDatabase(g.setup.url)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	defer db.Close()
+	var n int
 	if err := db.QueryRow(`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&n); err != nil {
 		g.t.Fatal(err)
 	}
-	return n
+	for range n {
+		report.Violations = append(report.Violations, Violation{Deadlock, "the server broke a circle of waiting sessions"})
+	}
 }
 
 func megabytes(n int) string { return "size=" + strconv.Itoa(n) + "m" }

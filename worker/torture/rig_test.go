@@ -96,7 +96,7 @@ func (s *setup) setupDefaults() {
 		s.replicas = 3
 	}
 	if s.pace == 0 {
-		s.pace = 15 * time.Millisecond
+		s.pace = 10 * time.Millisecond
 	}
 }
 

@@ -66,7 +66,7 @@ var readOnly = fault{name: "the folder made read-only", least: 300 * time.Millis
 func sqliteFaults() []fault {
 	return []fault{
 		killed,
-		paused("SIGSTOP of a worker, then SIGCONT", false, 100*time.Millisecond, 3*time.Second),
+		paused,
 		occupied("the file locked by another program", "BEGIN EXCLUSIVE"),
 		occupied("a reader that does not end", "BEGIN", "SELECT count(*) FROM event_log"),
 	}

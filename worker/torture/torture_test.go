@@ -2,6 +2,7 @@ package torture
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,6 +19,7 @@ import (
 // scene is one line of the table: a fault on a backend.
 type scene struct {
 	backend, name string
+	short         bool // part of make test
 	set           func(t *testing.T) (*stage, []fault)
 }
 
@@ -31,7 +33,7 @@ type stage struct {
 func scenes() []scene {
 	var all []scene
 	add := func(backend, name string, set func(t *testing.T) (*stage, []fault)) {
-		all = append(all, scene{backend, name, set})
+		all = append(all, scene{backend, name, backend == "sqlite" && name == killed.name, set})
 	}
 	plain := func(o dbtest.Options, pick func(g *ground) []fault) func(t *testing.T) (*stage, []fault) {
 		return func(t *testing.T) (*stage, []fault) {
@@ -56,7 +58,11 @@ func scenes() []scene {
 	add("postgresql", "full disk", func(t *testing.T) (*stage, []fault) {
 		d := disk(t, megabytes(400))
 		g := newGround(t, dbtest.Options{Dir: d, Settings: map[string]string{"max_wal_size": "64MB"}})
-		return &stage{g.setup, g}, []fault{fullDisk(d, g.revive)}
+		g.proof = "No space left on device"
+		return &stage{g.setup, g}, []fault{fullDisk(d, func() func() {
+			g.prove()
+			return g.revive
+		})}
 	})
 	add("postgresql", "the database's clock set back and forth", func(t *testing.T) (*stage, []fault) {
 		o, file := otherClock(t)
@@ -67,7 +73,7 @@ func scenes() []scene {
 	add("postgresql", "fsync fails", func(t *testing.T) (*stage, []fault) {
 		o, file := failingFsync(t)
 		g := newGround(t, o)
-		g.fsync = file
+		g.fsync, g.proof = file, "sync file"
 		return &stage{g.setup, g}, []fault{g.fsyncFault()}
 	})
 	add("postgresql", mixed, plain(dbtest.Options{}, func(g *ground) []fault {
@@ -82,7 +88,7 @@ func scenes() []scene {
 	}
 	add("sqlite", "full disk", func(t *testing.T) (*stage, []fault) {
 		d := disk(t, megabytes(64))
-		return &stage{setup: newFile(d)}, []fault{fullDisk(d, func() {})}
+		return &stage{setup: newFile(d)}, []fault{fullDisk(d, func() func() { return func() {} })}
 	})
 	add("sqlite", readOnly.name, func(t *testing.T) (*stage, []fault) {
 		s := newFile(t.TempDir())
@@ -125,6 +131,12 @@ func play(t *testing.T, s scene, seed uint64, runs int) result {
 		}
 	}
 	report := r.stop()
+	if st.ground != nil {
+		st.ground.countDeadlocks(&report)
+		if g := st.ground; g.proof != "" && g.proved == 0 {
+			t.Errorf("the server's log never said %q", g.proof)
+		}
+	}
 	res := result{
 		Fault: s.name, Backend: s.backend, Seed: seed, Runs: r.runs, Events: report.Events, Lost: report.Count(Lost), Doubled: report.Count(Doubled),
 		Disorder: report.Count(OutOfOrder), Longest: slices.Max(r.stalls),
@@ -132,11 +144,6 @@ func play(t *testing.T, s scene, seed uint64, runs int) result {
 	res.Other = len(report.Violations) - res.Lost - res.Doubled - res.Disorder
 	if len(report.Violations) > 0 {
 		t.Errorf("%s on %s, seed %d:\n%s", s.name, s.backend, seed, report.Summary())
-	}
-	if st.ground != nil {
-		if n := st.ground.deadlocks(); n > 0 {
-			t.Errorf("the server broke up %d deadlocks", n)
-		}
 	}
 	r.audit()
 	r.drain()
@@ -159,61 +166,74 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestTorture plays every scene where SAFEBOX_TEST_LONG is 1, SAFEBOX_TORTURE_RUNS injections each, and else a few of them once,
-// on each backend. SAFEBOX_TEST_SEED repeats a run. -run 'Torture/postgresql/full' plays one scene.
+// TestTorture plays every scene where SAFEBOX_TEST_LONG is 1, with SAFEBOX_TORTURE_RUNS injections each, and else a short one.
+// SAFEBOX_TEST_SEED repeats a run. -run 'Torture/postgresql/full' plays one scene, whose seed is the same as among all.
 func TestTorture(t *testing.T) {
 	seed := number(t, "SAFEBOX_TEST_SEED", rand.Uint64N(1_000_000_000))
 	long := os.Getenv("SAFEBOX_TEST_LONG") == "1"
-	runs := int(number(t, "SAFEBOX_TORTURE_RUNS", 8))
+	runs := int(number(t, "SAFEBOX_TORTURE_RUNS", 2))
 	t.Logf("SAFEBOX_TEST_SEED=%d repeats this", seed)
 	var results []result
 	for i, s := range scenes() {
+		if !long && !s.short {
+			continue
+		}
 		t.Run(s.backend+"/"+s.name, func(t *testing.T) {
-			if !long {
-				return
-			}
-			results = append(results, play(t, s, seed+uint64(i), runs))
+			r := play(t, s, seed+uint64(i), runs)
+			results = append(results, r)
+			keep(t, r)
 		})
-	}
-	tell(t, results)
-}
-
-// tell prints the table, and adds its lines to the file that SAFEBOX_TORTURE_RESULTS names, whose table it then is.
-func tell(t *testing.T, results []result) {
-	t.Helper()
-	if file := os.Getenv("SAFEBOX_TORTURE_RESULTS"); file != "" {
-		results = collect(t, file, results)
 	}
 	if len(results) > 0 {
 		fmt.Println(table(results))
 	}
 }
 
-func collect(t *testing.T, file string, results []result) []result {
+// keep adds a result as a line of JSON to the file that SAFEBOX_TORTURE_RESULTS names.
+func keep(t *testing.T, r result) {
 	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil && !os.IsNotExist(err) {
+	file := os.Getenv("SAFEBOX_TORTURE_RESULTS")
+	if file == "" {
+		return
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range results {
-		line, err := json.Marshal(r)
-		if err != nil {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err == nil {
+		_, err = f.Write(append(line, '\n'))
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTheTableOfKeptResults prints the table of all results that SAFEBOX_TORTURE_RESULTS keeps, of however many runs.
+func TestTheTableOfKeptResults(t *testing.T) {
+	b := []byte(`{"Fault":"a","Backend":"b","Seed":1,"Runs":2,"Events":3}` + "\n" + `{"Fault":"a","Backend":"b","Seed":2,"Runs":1,"Longest":1500000000}` + "\n")
+	want := "| a | b | 3 | 3 | 0 | 0 | 0 | 0 | 1.5 s |\n"
+	if file := os.Getenv("SAFEBOX_TORTURE_RESULTS"); file != "" {
+		var err error
+		if b, err = os.ReadFile(file); err != nil {
 			t.Fatal(err)
 		}
-		b = append(append(b, line...), '\n')
+		want = "| all |"
 	}
-	if err := os.WriteFile(file, b, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var all []result
+	var results []result
 	for line := range strings.Lines(string(b)) {
 		var r result
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, r)
+		results = append(results, r)
 	}
-	return all
+	got := table(results)
+	fmt.Println(got)
+	if !strings.Contains(got, want) {
+		t.Errorf("there is no line %q", want)
+	}
 }
 
 // table is the results as Markdown, a line for each fault on each backend.
@@ -222,10 +242,10 @@ func table(results []result) string {
 	b.WriteString("| fault | backend | runs | events | lost | doubled | out of order | other | longest stall |\n")
 	b.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	var lines []result
-	seeds := map[uint64]bool{}
+	first, last := results[0].Seed, results[0].Seed
 	sum := result{Fault: "all"}
 	for _, r := range results {
-		seeds[r.Seed] = true
+		first, last = min(first, r.Seed), max(last, r.Seed)
 		i := slices.IndexFunc(lines, func(l result) bool { return l.Fault == r.Fault && l.Backend == r.Backend })
 		if i < 0 {
 			i = len(lines)
@@ -238,7 +258,7 @@ func table(results []result) string {
 		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d | %d | %d | %.1f s |\n", r.Fault, r.Backend, r.Runs, r.Events, r.Lost, r.Doubled, r.Disorder,
 			r.Other, r.Longest.Seconds())
 	}
-	fmt.Fprintf(&b, "\nSeeds: %d.\n", len(seeds))
+	fmt.Fprintf(&b, "\nSeeds %d to %d.\n", first, last)
 	return b.String()
 }
 

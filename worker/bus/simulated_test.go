@@ -1,0 +1,350 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
+	"github.com/safebox/safebox/worker/ledger"
+)
+
+// purse is a wallet of the simulation.
+type purse struct{ balance, entries int64 }
+
+// simulated is a database in memory for one schedule: a log that is there from the start, and what lanes make of it. It keeps
+// the books twice, as the lanes store them and as a plain reference has them, which folds the same events one by one.
+type simulated struct {
+	event.Log // what no lane calls
+	s         *schedule
+
+	records  map[int][]event.Record // by partition
+	places   []int                  // the partitions that have records
+	cursors  event.Positions
+	claimed  map[int]bool
+	parked   map[int][]event.Record
+	accounts map[string]ledger.Account
+	entries  []ledger.Entry
+	purses   map[string]purse // of the reference
+	wrong    error            // the first thing that was not right
+}
+
+var (
+	errGone    = errors.New("the lane is gone")
+	errPassing = &storage.Error{Statement: "simulated", Class: storage.Connection, Err: errors.New("connection lost")}
+	errInput   = &storage.Error{Statement: "simulated", Class: storage.Unique, Err: errors.New("taken"), OfInput: true}
+)
+
+func (d *simulated) fail(format string, args ...any) {
+	if d.wrong == nil {
+		d.wrong = fmt.Errorf(format, args...)
+	}
+}
+
+func (d *simulated) heads() (heads event.Positions) {
+	for p, records := range d.records {
+		heads[p] = int64(len(records))
+	}
+	return heads
+}
+
+// Claim implements event.Log.
+func (d *simulated) Claim(ctx context.Context, _, _ string, p, limit int) (event.Batch, error) {
+	if err := d.s.reach(ctx, "claim"); err != nil {
+		return nil, err
+	}
+	if d.claimed[p] {
+		return nil, event.ErrClaimed
+	}
+	d.claimed[p] = true
+	from := d.cursors[p]
+	records := d.records[p][from:min(int(from)+limit, len(d.records[p]))]
+	b := &batchInMemory{d: d, partition: p, cursor: from, records: records, blocked: map[string]bool{}}
+	for _, r := range d.parked[p] {
+		b.blocked[r.Subject] = true
+	}
+	return b, nil
+}
+
+// ClaimParked implements event.Log.
+func (d *simulated) ClaimParked(_ context.Context, _, _, subject string) (event.Batch, error) {
+	p := event.Partition(subject)
+	var records []event.Record
+	for _, r := range d.parked[p] {
+		if r.Subject == subject {
+			records = append(records, r)
+		}
+	}
+	if len(records) == 0 {
+		return nil, event.ErrNotFound
+	}
+	return &batchInMemory{d: d, partition: p, cursor: d.cursors[p], records: records, operator: true}, nil
+}
+
+// batchInMemory is a transaction.
+type batchInMemory struct {
+	d         *simulated
+	partition int
+	cursor    int64
+	records   []event.Record
+	blocked   map[string]bool
+	operator  bool // it is of parked events
+	ended     bool
+	changes   ledger.Changes
+	setAside  []event.Record
+	seen      map[string]purse // what the reference had when the batch was loaded
+}
+
+func (b *batchInMemory) Records() []event.Record              { return b.records }
+func (b *batchInMemory) Cursor() int64                        { return b.cursor }
+func (b *batchInMemory) Blocked() map[string]bool             { return b.blocked }
+func (b *batchInMemory) Note(event.ParkedAction)              {}
+func (b *batchInMemory) Rollback()                            { b.end() }
+func (b *batchInMemory) Park(r event.Record, _ string, _ int) { b.setAside = append(b.setAside, r) }
+
+func (b *batchInMemory) end() {
+	if !b.ended && !b.operator {
+		b.d.claimed[b.partition] = false
+	}
+	b.ended = true
+}
+
+// Load implements ledger.Tx.
+func (b *batchInMemory) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
+	d := b.d
+	if err := d.s.reach(ctx, "load"); err != nil {
+		return nil, err
+	}
+	s := ledger.NewState()
+	for _, npub := range k.Npubs {
+		if a, there := d.accounts[npub]; there {
+			s.AddAccount(a)
+		}
+	}
+	for _, a := range d.accounts {
+		if slices.Contains(k.Handles, a.Handle) {
+			s.AddHandle(a.Handle, a.Npub)
+		}
+	}
+	for _, npub := range s.Missing(k.Payees) {
+		p := event.Partition(npub)
+		for _, r := range d.records[p][d.cursors[p]:] {
+			if r.Subject == npub && r.Type == event.TypeWalletRegistered {
+				s.AddAwaited(npub, r.RecordedAt)
+				break
+			}
+		}
+	}
+	b.seen = maps.Clone(d.purses)
+	return s, nil
+}
+
+// Store implements ledger.Tx.
+func (b *batchInMemory) Store(_ context.Context, c ledger.Changes) error {
+	b.changes = c
+	return nil
+}
+
+// Commit implements event.Batch.
+func (b *batchInMemory) Commit(ctx context.Context, upTo int64) error {
+	d := b.d
+	defer b.end()
+	if err := d.s.reach(ctx, "commit"); err != nil {
+		return err
+	}
+	for _, e := range b.changes.Entries {
+		if strings.HasPrefix(d.record(e).ID, "refused") && e.Leg == 0 && e.Reason != string(ledger.Skipped) {
+			return errInput
+		}
+	}
+	b.write(upTo)
+	return d.s.reach(ctx, "committed")
+}
+
+func (d *simulated) record(e ledger.Entry) event.Record { return d.records[e.Partition][e.Position-1] }
+
+func (b *batchInMemory) write(upTo int64) {
+	d := b.d
+	d.s.committed()
+	if b.operator {
+		d.parked[b.partition] = slices.DeleteFunc(d.parked[b.partition], func(r event.Record) bool {
+			return r.Subject == b.records[0].Subject && r.Position <= upTo
+		})
+	} else {
+		if d.cursors[b.partition] != b.cursor || upTo <= b.cursor {
+			d.fail("partition %d: a batch after %d moves the cursor from %d to %d", b.partition, b.cursor, d.cursors[b.partition], upTo)
+		}
+		d.cursors[b.partition] = upTo
+		d.parked[b.partition] = append(d.parked[b.partition], b.setAside...)
+	}
+	for _, a := range b.changes.Registered {
+		if _, there := d.accounts[a.Npub]; there {
+			d.fail("%s is registered twice", a.Npub)
+		}
+		d.accounts[a.Npub] = ledger.Account{ID: int64(len(d.accounts) + 1), Npub: a.Npub, Handle: a.Handle, Balance: a.Balance, EntryCount: a.EntryCount}
+	}
+	on := map[string]ledger.Account{} // what the entries of the batch stand on
+	for _, a := range b.changes.Moved {
+		now := d.accounts[a.Npub]
+		balance, entries := a.Base()
+		on[a.Npub] = ledger.Account{Balance: now.Balance - balance, EntryCount: now.EntryCount - entries}
+		now.Balance += a.Balance - balance
+		now.EntryCount += a.EntryCount - entries
+		d.accounts[a.Npub] = now
+	}
+	for _, e := range b.changes.Entries {
+		e.Balance += on[e.Subject].Balance
+		e.Seq += on[e.Subject].EntryCount
+		d.entries = append(d.entries, e)
+	}
+	b.refer()
+}
+
+// refer does the batch's events once more, one after the other, by the catalogue's plain words, and compares. What the batch
+// decides, it decides on what it saw; what it moves, it moves on what is there.
+func (b *batchInMemory) refer() {
+	d := b.d
+	entries := d.entries[len(d.entries)-len(b.changes.Entries):]
+	for len(entries) > 0 {
+		e := entries[0]
+		entries = entries[1:]
+		r := d.record(e)
+		what, amount, fee, payee := b.decide(r, e)
+		move := func(npub string, by int64) (purse, bool) {
+			there, known := d.purses[npub]
+			seen := b.seen[npub]
+			if known {
+				d.purses[npub] = purse{there.balance + by, there.entries + 1}
+				b.seen[npub] = purse{seen.balance + by, seen.entries + 1}
+			}
+			return d.purses[npub], known
+		}
+		want := ledger.Entry{Partition: r.Partition, Position: r.Position, Subject: r.Subject, Type: r.Type, Outcome: ledger.Applied, Amount: amount, Fee: fee, At: r.Time}
+		if what != "applied" {
+			want.Outcome, want.Reason = ledger.Rejected, what
+		}
+		if p, known := move(r.Subject, amount-fee); known {
+			want.Seq, want.Balance = p.entries, p.balance
+		}
+		if e != want {
+			d.fail("the entry of %s is %+v, and by the reference %+v", r.ID, e, want)
+		}
+		if payee == "" {
+			continue
+		}
+		p, _ := move(payee, -amount)
+		want.Leg, want.Subject, want.Amount, want.Fee, want.Seq, want.Balance = 1, payee, -amount, 0, p.entries, p.balance
+		if len(entries) == 0 || entries[0] != want {
+			d.fail("the payee's entry of %s is not %+v: %+v", r.ID, want, entries)
+			return
+		}
+		entries = entries[1:]
+	}
+}
+
+// decide is the reference's reading of the catalogue.
+func (b *batchInMemory) decide(r event.Record, e ledger.Entry) (what string, amount, fee int64, payee string) {
+	d := b.d
+	if e.Reason == string(ledger.Skipped) && b.operator {
+		return e.Reason, 0, 0, ""
+	}
+	p, err := event.DecodePayload(r.Type, r.Data)
+	if err != nil {
+		d.fail("%s, which cannot be read, has an entry", r.ID)
+		return "", 0, 0, ""
+	}
+	me, known := b.seen[r.Subject]
+	if _, is := p.(event.WalletRegistered); is {
+		if known {
+			return "npub_taken", 0, 0, ""
+		}
+		b.seen[r.Subject], d.purses[r.Subject] = purse{}, purse{}
+		return "applied", 0, 0, ""
+	}
+	if !known {
+		return "unknown_wallet", 0, 0, ""
+	}
+	switch p := p.(type) {
+	case event.FundsCredited:
+		return "applied", p.Amount, 0, ""
+	case event.FundsDebited:
+		if p.Amount+p.Fee > me.balance {
+			return "insufficient_funds", 0, 0, ""
+		}
+		return "applied", -p.Amount, p.Fee, ""
+	case event.FundsTransferred:
+		_, there := b.seen[p.To]
+		switch {
+		case !there:
+			for _, o := range d.records[event.Partition(p.To)] {
+				if o.Type == event.TypeWalletRegistered && o.Subject == p.To && o.RecordedAt.Before(r.RecordedAt) && !d.isParked(o) && !strings.HasPrefix(o.ID, "refused") {
+					d.fail("%s was told of an unknown payee, whose registration stands before it", r.ID)
+				}
+			}
+			return "unknown_payee", 0, 0, ""
+		case p.Amount+p.Fee > me.balance:
+			return "insufficient_funds", 0, 0, ""
+		case p.To == r.Subject:
+			return "self_transfer", 0, 0, ""
+		}
+		return "applied", -p.Amount, p.Fee, p.To
+	}
+	d.fail("no rule for %s", r.Type)
+	return "", 0, 0, ""
+}
+
+func (d *simulated) isParked(r event.Record) bool {
+	return slices.ContainsFunc(d.parked[r.Partition], func(o event.Record) bool { return o.Position == r.Position })
+}
+
+// settled checks what is left at the end: every event ended once or is parked, and those that are parked had to be.
+func (d *simulated) settled() {
+	ends := map[[2]int64]int{}
+	for _, e := range d.entries {
+		if e.Leg == 0 {
+			ends[[2]int64{int64(e.Partition), e.Position}]++
+		}
+	}
+	last := map[string]int64{} // the last position of a subject that ended
+	for _, e := range d.entries {
+		if e.Leg == 0 && e.Position <= last[e.Subject] {
+			d.fail("%s was processed at %d after %d", e.Subject, e.Position, last[e.Subject])
+		}
+		if e.Leg == 0 {
+			last[e.Subject] = e.Position
+		}
+	}
+	for p, records := range d.records {
+		stopped := map[string]bool{}
+		for _, r := range records {
+			n := ends[[2]int64{int64(p), r.Position}]
+			parked := d.isParked(r)
+			bad := strings.HasPrefix(r.ID, "refused") || strings.HasPrefix(r.ID, "panics") || strings.HasPrefix(r.ID, "unreadable")
+			stopped[r.Subject] = stopped[r.Subject] || bad && !d.s.skipped[r.ID]
+			switch {
+			case parked && !stopped[r.Subject]:
+				d.fail("%s is parked, and nothing is wrong with it", r.ID)
+			case stopped[r.Subject] && !parked:
+				d.fail("%s is not parked", r.ID)
+			case parked && n != 0 || !parked && n != 1:
+				d.fail("%s ended %d times, parked: %v", r.ID, n, parked)
+			}
+		}
+	}
+	for npub, a := range d.accounts {
+		if p := d.purses[npub]; p.balance != a.Balance || p.entries != a.EntryCount {
+			d.fail("%s has %d sats after %d entries, by the reference %+v", npub, a.Balance, a.EntryCount, p)
+		}
+	}
+	if len(d.accounts) != len(d.purses) {
+		d.fail("there are %d wallets, by the reference %d", len(d.accounts), len(d.purses))
+	}
+}
+
+// noon is when the first event of a simulation was recorded.
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
