@@ -25,6 +25,7 @@ type simulated struct {
 
 	records  map[int][]event.Record // by partition
 	places   []int                  // the partitions that have records
+	heads    event.Positions        // where they end
 	cursors  event.Positions
 	claimed  map[int]bool
 	parked   map[int][]event.Record
@@ -44,13 +45,6 @@ func (d *simulated) fail(format string, args ...any) {
 	if d.wrong == nil {
 		d.wrong = fmt.Errorf(format, args...)
 	}
-}
-
-func (d *simulated) heads() (heads event.Positions) {
-	for p, records := range d.records {
-		heads[p] = int64(len(records))
-	}
-	return heads
 }
 
 // Claim implements event.Log.
@@ -170,7 +164,6 @@ func (d *simulated) record(e ledger.Entry) event.Record { return d.records[e.Par
 
 func (b *batchInMemory) write(upTo int64) {
 	d := b.d
-	d.s.committed()
 	if b.operator {
 		d.parked[b.partition] = slices.DeleteFunc(d.parked[b.partition], func(r event.Record) bool {
 			return r.Subject == b.records[0].Subject && r.Position <= upTo

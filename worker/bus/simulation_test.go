@@ -31,10 +31,8 @@ import (
 
 // schedule is one run.
 type schedule struct {
-	seed    uint64
 	rng     *rand.Rand
 	faults  int // that may still come
-	commits int
 	db      *simulated
 	skipped map[string]bool
 	lanes   []*simulatedLane
@@ -65,8 +63,6 @@ func (s *schedule) reach(ctx context.Context, what string) error {
 	s.faults--
 	return errPassing
 }
-
-func (s *schedule) committed() { s.commits++ }
 
 // keys are the wallets of the simulation: two of the four share a partition.
 var keys = func() (npubs []string) {
@@ -107,6 +103,7 @@ func (s *schedule) draw() {
 			Event: event.Event{ID: fmt.Sprintf("%s-%d", name, n), Source: "/s", Type: typ, Subject: subject, Time: at, Data: []byte(data)},
 			Topic: topic, Partition: p, Position: int64(len(d.records[p]) + 1), RecordedAt: at,
 		})
+		d.heads[p]++
 	}
 }
 
@@ -156,7 +153,7 @@ func newSimulator(tb testing.TB) *simulator {
 
 // run runs the schedule of a seed and tells what was wrong.
 func (m *simulator) run(seed uint64) error {
-	s := &schedule{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x51b)), skipped: map[string]bool{}}
+	s := &schedule{rng: rand.New(rand.NewPCG(seed, 0x51b)), skipped: map[string]bool{}}
 	s.faults = s.rng.IntN(5)
 	s.db = newSimulated(s)
 	m.db = s.db
@@ -172,7 +169,7 @@ func (m *simulator) run(seed uint64) error {
 	}()
 	const most = 2000
 	steps := 0
-	for ; s.db.cursors != s.db.heads() && s.db.wrong == nil && steps < most; steps++ {
+	for ; s.db.cursors != s.db.heads && s.db.wrong == nil && steps < most; steps++ {
 		i := s.rng.IntN(len(s.lanes))
 		switch l := s.lanes[i]; {
 		case s.faults > 0 && s.rng.IntN(40) == 0: // it dies, and what it had in hand with it
@@ -180,7 +177,7 @@ func (m *simulator) run(seed uint64) error {
 			l.end()
 			s.lanes[i] = m.lane(s)
 		case s.rng.IntN(8) == 0: // a look at the log
-			l.lane.Learn(s.db.heads(), s.db.cursors, s.rng.IntN(2) == 0)
+			l.lane.Learn(s.db.heads, s.db.cursors, s.rng.IntN(2) == 0)
 		default:
 			l.next()
 		}
@@ -209,7 +206,7 @@ func (m *simulator) lane(s *schedule) *simulatedLane {
 	if err != nil {
 		panic(err) // the options are right
 	}
-	lane.Learn(s.db.heads(), s.db.cursors, false)
+	lane.Learn(s.db.heads, s.db.cursors, false)
 	l := &simulatedLane{lane: lane}
 	l.next, l.stop = iter.Pull(func(pass func(struct{}) bool) {
 		var ctx context.Context
