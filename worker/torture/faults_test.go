@@ -14,7 +14,6 @@ type fault struct {
 	// they have taken over. Otherwise it counts from the end.
 	others      bool
 	least, most time.Duration // how long it lasts, where others is false
-	alone       bool          // it is not mixed with others
 }
 
 // inject strikes once, at a random moment, and measures.

@@ -29,7 +29,6 @@ type ground struct {
 	setup  setup
 	proxy  *toxiproxy.Proxy // of replica 0
 	pooler *dbtest.Pooler
-	disk   string // where the server's folder is, on a disk of its own
 	clock  string // the file that says how far the server's clock is off
 	fsync  string // the file whose presence makes the server's fsync fail
 	proof  string // what the server's log says where a fault came about; "": it cannot tell
