@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,9 +35,10 @@ type simulated struct {
 }
 
 var (
-	errGone    = errors.New("the lane is gone")
-	errPassing = &storage.Error{Statement: "simulated", Class: storage.Connection, Err: errors.New("connection lost")}
-	errInput   = &storage.Error{Statement: "simulated", Class: storage.Unique, Err: errors.New("taken"), OfInput: true}
+	errGone      = errors.New("the lane is gone")
+	errPassing   = &storage.Error{Statement: "simulated", Class: storage.Connection, Err: errors.New("connection lost")}
+	errOvertaken = &storage.Error{Statement: "simulated", Class: storage.Serialization, Err: errors.New("paid into since")}
+	errInput     = &storage.Error{Statement: "simulated", Class: storage.Unique, Err: errors.New("taken"), OfInput: true}
 )
 
 func (d *simulated) fail(format string, args ...any) {
@@ -91,7 +91,7 @@ type batchInMemory struct {
 	ended     bool
 	changes   ledger.Changes
 	setAside  []event.Record
-	seen      map[string]purse // what the reference had when the batch was loaded
+	knew      map[string]bool // the wallets that were there when the batch was loaded
 }
 
 func (b *batchInMemory) Records() []event.Record              { return b.records }
@@ -134,7 +134,10 @@ func (b *batchInMemory) Load(ctx context.Context, k ledger.Keys) (*ledger.State,
 			}
 		}
 	}
-	b.seen = maps.Clone(d.purses)
+	b.knew = map[string]bool{}
+	for npub := range d.accounts {
+		b.knew[npub] = true
+	}
 	return s, nil
 }
 
@@ -151,9 +154,13 @@ func (b *batchInMemory) Commit(ctx context.Context, upTo int64) error {
 	if err := d.s.reach(ctx, "commit"); err != nil {
 		return err
 	}
+	on := b.standsOn()
 	for _, e := range b.changes.Entries {
 		if strings.HasPrefix(d.record(e).ID, "refused") && e.Leg == 0 && e.Reason != string(ledger.Skipped) {
 			return errInput
+		}
+		if e.Wanted > 0 && on[e.Subject].balance+e.Balance >= e.Wanted { // paid in meanwhile
+			return errOvertaken
 		}
 	}
 	b.write(upTo)
@@ -181,25 +188,34 @@ func (b *batchInMemory) write(upTo int64) {
 		}
 		d.accounts[a.Npub] = ledger.Account{ID: int64(len(d.accounts) + 1), Npub: a.Npub, Handle: a.Handle, Balance: a.Balance, EntryCount: a.EntryCount}
 	}
-	on := map[string]ledger.Account{} // what the entries of the batch stand on
+	on := b.standsOn()
 	for _, a := range b.changes.Moved {
 		now := d.accounts[a.Npub]
-		balance, entries := a.Base()
-		on[a.Npub] = ledger.Account{Balance: now.Balance - balance, EntryCount: now.EntryCount - entries}
-		now.Balance += a.Balance - balance
-		now.EntryCount += a.EntryCount - entries
+		now.Balance, now.EntryCount = a.Balance+on[a.Npub].balance, a.EntryCount+on[a.Npub].entries
 		d.accounts[a.Npub] = now
 	}
 	for _, e := range b.changes.Entries {
-		e.Balance += on[e.Subject].Balance
-		e.Seq += on[e.Subject].EntryCount
+		e.Balance += on[e.Subject].balance
+		e.Seq += on[e.Subject].entries
+		e.Wanted = 0 // which is not stored
 		d.entries = append(d.entries, e)
 	}
 	b.refer()
 }
 
-// refer does the batch's events once more, one after the other, by the catalogue's plain words, and compares. What the batch
-// decides, it decides on what it saw; what it moves, it moves on what is there.
+// standsOn is what others have added to the wallets of the batch since they were loaded.
+func (b *batchInMemory) standsOn() map[string]purse {
+	on := map[string]purse{}
+	for _, a := range b.changes.Moved {
+		balance, entries := a.Base()
+		now := b.d.accounts[a.Npub]
+		on[a.Npub] = purse{now.Balance - balance, now.EntryCount - entries}
+	}
+	return on
+}
+
+// refer does the batch's events once more, one after the other, by the catalogue's plain words, on what is there now, and
+// compares.
 func (b *batchInMemory) refer() {
 	d := b.d
 	entries := d.entries[len(d.entries)-len(b.changes.Entries):]
@@ -210,10 +226,8 @@ func (b *batchInMemory) refer() {
 		what, amount, fee, payee := b.decide(r, e)
 		move := func(npub string, by int64) (purse, bool) {
 			there, known := d.purses[npub]
-			seen := b.seen[npub]
 			if known {
 				d.purses[npub] = purse{there.balance + by, there.entries + 1}
-				b.seen[npub] = purse{seen.balance + by, seen.entries + 1}
 			}
 			return d.purses[npub], known
 		}
@@ -251,12 +265,12 @@ func (b *batchInMemory) decide(r event.Record, e ledger.Entry) (what string, amo
 		d.fail("%s, which cannot be read, has an entry", r.ID)
 		return "", 0, 0, ""
 	}
-	me, known := b.seen[r.Subject]
+	me, known := d.purses[r.Subject]
 	if _, is := p.(event.WalletRegistered); is {
 		if known {
 			return "npub_taken", 0, 0, ""
 		}
-		b.seen[r.Subject], d.purses[r.Subject] = purse{}, purse{}
+		d.purses[r.Subject] = purse{}
 		return "applied", 0, 0, ""
 	}
 	if !known {
@@ -271,9 +285,9 @@ func (b *batchInMemory) decide(r event.Record, e ledger.Entry) (what string, amo
 		}
 		return "applied", -p.Amount, p.Fee, ""
 	case event.FundsTransferred:
-		_, there := b.seen[p.To]
+		_, there := d.purses[p.To]
 		switch {
-		case !there:
+		case !there || e.Reason == "unknown_payee" && !b.knew[p.To]: // it may have been registered since the batch was loaded
 			for _, o := range d.records[event.Partition(p.To)] {
 				if o.Type == event.TypeWalletRegistered && o.Subject == p.To && o.RecordedAt.Before(r.RecordedAt) && !d.isParked(o) && !strings.HasPrefix(o.ID, "refused") {
 					d.fail("%s was told of an unknown payee, whose registration stands before it", r.ID)

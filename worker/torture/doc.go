@@ -21,11 +21,12 @@
 //     parked, since no fault is an event's fault (Parked).
 //  5. Each wallet's entries are numbered without holes, each balance follows from the one before, the last is the wallet's, and
 //     no sats come from nowhere (Money).
-//  6. Every outcome follows from the catalogue and from what stood before it (WrongOutcome). One freedom is granted: a lane
-//     decides on what a wallet had when the batch was loaded, so sats that another partition paid in meanwhile need not have
-//     been there to spend. A transfer knows its payee where the registration was acknowledged before the transfer was sent.
+//  6. Every outcome follows from the catalogue and from what stands before it in the wallet's journal (WrongOutcome). A transfer
+//     knows its payee where the registration was acknowledged before the transfer was sent; where it came later, either answer
+//     is right.
 //  7. A read that began after another ended never shows less; a read of a wallet shows a state that its journal has; a read of
 //     the log after an acknowledgement shows what was acknowledged (Stale).
+//  8. PostgreSQL saw no deadlock, since all lanes lock in one order (Deadlock). The suite asks the server.
 //
 // What a seed repeats: the clients' events, the choice and the order of the faults, their victims and their moments, counted from
 // the start of the load. The operating system's schedule is not in it, so a failure that needs one comes again with its seed

@@ -36,7 +36,7 @@ type world struct {
 }
 
 // outcomes holds every entry against the catalogue. Wallets live in the partition of their subject, and so does everything that
-// decides about their events but two things: what others paid in, and whether a payee is there.
+// decides about their events but what others paid in, which the journal's numbers tell, and whether a payee is there.
 func (c *checker) outcomes() {
 	owners := map[string]string{} // of handles
 	everRegistered := map[string]bool{}
@@ -139,7 +139,7 @@ func (c *checker) judge(w *world, r Row, e Entry, legs []Entry, owners map[strin
 	case fullType(debited):
 		if amount, fee = -d.Amount, d.Fee; d.cost() > c.before(e) {
 			wrong = is("insufficient_funds")
-		} else if got != "insufficient_funds" || d.cost() <= c.least(e) {
+		} else {
 			wrong = is(applied)
 		}
 	case fullType(transferred):
@@ -186,12 +186,10 @@ func (c *checker) judgeTransfer(r Row, e Entry, legs []Entry, d content, everReg
 	}
 	covered := d.cost() <= c.before(e)
 	switch {
-	case got == "insufficient_funds" && covered && d.cost() <= c.least(e):
-		return fmt.Sprintf("it takes %d, and at least %d were there", d.cost(), c.least(e))
-	case got == "insufficient_funds":
-		return ""
+	case covered != (got != "insufficient_funds"):
+		return fmt.Sprintf("it takes %d, and %d were there", d.cost(), c.before(e))
 	case !covered:
-		return fmt.Sprintf("it takes %d, and only %d were there", d.cost(), c.before(e))
+		return ""
 	case d.To == r.Subject:
 		if got != "self_transfer" {
 			return "it goes to its own wallet"
@@ -226,21 +224,4 @@ func (c *checker) knewPayee(r Row, payee string) bool {
 // before is what the wallet had before an entry.
 func (c *checker) before(e Entry) int64 {
 	return e.Balance - e.Amount + e.Fee
-}
-
-// least is the least that the wallet can have had when the batch of an entry was loaded, and then held against the batch: without
-// what other partitions paid in directly before the batch. A batch is a run of entries of one partition in the chain.
-func (c *checker) least(e Entry) int64 {
-	chain := c.chains[e.Subject]
-	i := int(e.Seq) - 2 // the entry before
-	if i >= len(chain) {
-		return 0 // the chain has holes, which were found before
-	}
-	least := c.before(e)
-	for ; i >= 0 && chain[i].Partition == e.Partition; i-- { // of the batch, or of one before it
-	}
-	for ; i >= 0 && chain[i].Partition != e.Partition; i-- {
-		least -= chain[i].Amount
-	}
-	return least
 }
