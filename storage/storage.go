@@ -27,6 +27,8 @@ type DB interface {
 	// ClockOffset is how far the database's clock is ahead of this machine's, negative where it is behind, and by how much
 	// that may be wrong: half of the round trip it took to learn it. SQLite has no clock of its own: 0 and 0.
 	ClockOffset(ctx context.Context) (offset, within time.Duration, err error)
+	// Vitals asks the database how it fares. It creates and changes nothing, and needs none of our tables.
+	Vitals(ctx context.Context) (Vitals, error)
 	// Pool tells the state of the pool now.
 	Pool() PoolStats
 	// Marker reads the ready marker; it creates nothing.

@@ -88,7 +88,7 @@ func (a *app) root() *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
 		a.workerCommand(), a.initCommand(), a.demoCommand(), a.benchCommand(), a.eventCommand(), a.walletCommand(), a.parkedCommand(),
-		a.guardCommand(), a.auditCommand(), a.statusCommand(), a.healthcheckCommand(), a.migrateCommand(), a.versionCommand(),
+		a.guardCommand(), a.auditCommand(), a.statusCommand(), a.doctorCommand(), a.healthcheckCommand(), a.migrateCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -38,6 +38,7 @@ func Run(t *testing.T, url func(testing.TB) string) {
 		{"read", readTests},
 		{"membership", membershipTests},
 		{"version", versionTests},
+		{"vitals", vitalsTests},
 		{"backup", backupTests},
 		{"audit", auditTests},
 		{"damage", damageTests},
