@@ -111,6 +111,15 @@ type Membership interface {
 	Leave(ctx context.Context, instance string) error
 	// Replicas lists the rows seen within the given age, and removes none.
 	Replicas(ctx context.Context, within time.Duration) ([]Replica, error)
+	// Connections tells by instance how many connections each worker has to the database now, and how many of them are at
+	// work, as the server sees it; nil where that cannot be known: a SQLite file does not know who has it open.
+	Connections(ctx context.Context) (map[string]Connections, error)
+}
+
+// Connections are those of one process to the database.
+type Connections struct {
+	Open int `json:"open"`
+	Busy int `json:"busy"` // in a statement or a transaction
 }
 
 // Election is the initialisation lock at one moment.

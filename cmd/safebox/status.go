@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +13,14 @@ import (
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/query"
 )
+
+// status is what people are told of the cluster.
+type status struct {
+	query.Status
+	LagSeconds float64 `json:"lag_seconds"` // how long the oldest pending event has waited, by the database's clock
+	// Connections to the database by worker; null on SQLite, where nobody can know.
+	Connections map[string]storage.Connections `json:"connections"`
+}
 
 // lockLine says to people how the initialisation is.
 func lockLine(i query.Init) string {
@@ -28,12 +38,16 @@ func lockLine(i query.Init) string {
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	return a.printing(&cobra.Command{
+	var every time.Duration
+	c := a.printing(&cobra.Command{
 		Use: "status", Short: "Say whether the cluster is ready, who is in it and what waits",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("watch") {
+				return a.watchStatus(cmd.Context(), every)
+			}
 			return a.look(cmd.Context(), "status", func(ctx context.Context, db storage.DB) error {
-				s, err := query.ReadStatus(ctx, db, a.statusOptions())
+				s, err := a.status(ctx, db)
 				if err != nil {
 					return err
 				}
@@ -41,11 +55,40 @@ func (a *app) statusCommand() *cobra.Command {
 			})
 		},
 	})
+	c.Flags().DurationVar(&every, "watch", 0, "say it again every 2s, or as --watch=1s has it, until interrupted")
+	c.Flags().Lookup("watch").NoOptDefVal = "2s"
+	return c
 }
 
 // statusOptions say whose status people ask for.
 func (a *app) statusOptions() query.StatusOptions {
 	return query.StatusOptions{Group: ledgerGroup, Database: a.conf.Database, Usable: usable}
+}
+
+// status reads what people are told.
+func (a *app) status(ctx context.Context, db storage.DB) (s status, err error) {
+	if s.Status, err = query.ReadStatus(ctx, db, a.statusOptions()); err != nil || !s.Ready {
+		return s, err
+	}
+	if s.OldestPending != nil {
+		offset, _, err := db.ClockOffset(ctx)
+		if err != nil {
+			return s, err
+		}
+		s.LagSeconds = max(0, time.Since(*s.OldestPending)+offset).Seconds()
+	}
+	s.Connections, err = db.Connections(ctx)
+	return s, err
+}
+
+// connections are those of a worker, "1 of 5" at work; "-" where they cannot be known. The server may have cut its name.
+func (s status) connections(instance string) string {
+	for name, c := range s.Connections {
+		if name != "" && strings.HasPrefix(instance, name) {
+			return fmt.Sprintf("%d of %d", c.Busy, c.Open)
+		}
+	}
+	return "-"
 }
 
 // markerState is that of the marker, where it says more than ready does.
@@ -60,11 +103,11 @@ func markerState(s query.Status) string {
 	}
 }
 
-func (a *app) printStatus(s query.Status) error {
+func (a *app) printStatus(s status) error {
 	t := terminal.NewTable(a.out, "database", s.Database)
 	t.Row("ready", map[bool]string{true: "yes", false: "no"}[s.Ready])
 	for _, row := range [][2]string{
-		{"state", markerState(s)}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
+		{"state", markerState(s.Status)}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
 	} {
 		if row[1] != "" {
 			t.Row(row[0], row[1])
@@ -85,7 +128,7 @@ func (a *app) printStatus(s query.Status) error {
 	}
 	waiting := terminal.Plural(s.Backlog, "event")
 	if s.OldestPending != nil {
-		waiting += ", the oldest since " + terminal.Moment(*s.OldestPending)
+		waiting += fmt.Sprintf(", the oldest since %s (%s ago)", terminal.Moment(*s.OldestPending), time.Duration(s.LagSeconds*float64(time.Second)).Round(100*time.Millisecond))
 	}
 	t.Row("backlog", waiting)
 	t.Row("parked", terminal.Plural(s.Parked, "event")+" of "+terminal.Plural(s.ParkedWallets, "wallet"))
@@ -96,9 +139,9 @@ func (a *app) printStatus(s query.Status) error {
 	if err := a.printf(""); err != nil {
 		return err
 	}
-	t = terminal.NewTable(a.out, "WORKER", "STATE", ":LANES", "SINCE", "LAST SEEN", "LEADER", "VERSION")
+	t = terminal.NewTable(a.out, "WORKER", "STATE", ":LANES", ":AT WORK", "SINCE", "LAST SEEN", "LEADER", "VERSION")
 	for _, w := range s.Workers {
-		t.Row(w.Instance, w.State, w.Lanes, terminal.Moment(w.Since), terminal.Moment(w.SeenAt), map[bool]string{true: "yes"}[w.Leader], w.Version)
+		t.Row(w.Instance, w.State, w.Lanes, s.connections(w.Instance), terminal.Moment(w.Since), terminal.Moment(w.SeenAt), map[bool]string{true: "yes"}[w.Leader], w.Version)
 	}
 	return t.Flush()
 }

@@ -11,7 +11,10 @@ import (
 	"github.com/safebox/safebox/storage"
 )
 
-var qVitals = queries.Get("vitals")
+var (
+	qVitals      = queries.Get("vitals")
+	qConnections = queries.Get("connections")
+)
 
 // Vitals implements storage.DB, on a session of its own to the server itself: what a pooler's session has set says nothing of
 // ours. Where a pooler answers there, the error is a *PoolerError.
@@ -45,4 +48,20 @@ func (db *DB) Vitals(ctx context.Context) (storage.Vitals, error) {
 	}
 	told.Pooled = pooled(db.options)
 	return storage.Vitals{Server: told.Name, Bytes: told.Bytes, PostgreSQL: told.ServerVitals}, nil
+}
+
+// Connections implements storage.DB.
+func (db *DB) Connections(ctx context.Context) (map[string]storage.Connections, error) {
+	rows, err := db.query(ctx, qConnections)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]storage.Connections{}
+	var instance string
+	var c storage.Connections
+	_, err = pgx.ForEachRow(rows, []any{&instance, &c.Open, &c.Busy}, func() error {
+		all[instance] = c
+		return nil
+	})
+	return all, wrap(qConnections.Name, err)
 }

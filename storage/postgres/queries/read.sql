@@ -67,3 +67,10 @@ DELETE FROM safebox_replica WHERE instance = $1
 -- name: replicas
 SELECT instance, version, since, seen_at, lanes, state, leader
 FROM safebox_replica WHERE seen_at > now() - $1::interval ORDER BY since, instance
+
+-- The connections of each worker as the server sees them; the name of an instance is cut where the server cuts it.
+-- name: connections
+SELECT substr(application_name, length('safebox/worker/') + 1) AS instance, count(*), count(*) FILTER (WHERE state <> 'idle')
+FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'safebox/worker/%'
+GROUP BY instance;
