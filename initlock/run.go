@@ -110,7 +110,7 @@ func (r *runner) decided() (Outcome, error) {
 		return OutcomeLed, nil
 	case newer:
 		r.log.Warn("the schema is newer than this build, which may use it; nothing is migrated",
-			"schema", rec.Revision, "known", r.Known, "oldest_compatible", rec.OldestCompatible)
+			"revision", rec.Revision, "known", r.Known, "oldest_compatible", rec.OldestCompatible)
 		return OutcomeNewer, nil
 	case incompatible:
 		return OutcomeFailed, &IncompatibleError{Known: r.Known, Schema: rec.Revision, OldestCompatible: rec.OldestCompatible}

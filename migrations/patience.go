@@ -28,8 +28,8 @@ func (j *job) patiently(ctx context.Context, what string, work func(context.Cont
 			return err
 		}
 		wait := pause/2 + rand.N(pause/2)
-		j.Logger.WarnContext(ctx, "others hold a lock that is needed; trying again", "to", what, "try", try,
-			"pause", wait.Round(time.Millisecond), "holders", j.holders(ctx))
+		j.Logger.WarnContext(ctx, "others hold a lock that is needed; trying again", "doing", what, "attempt", try,
+			"in", wait.Round(time.Millisecond), "holders", j.holders(ctx))
 		j.progress("waiting for a lock to " + what)
 		timer := time.NewTimer(wait)
 		select {

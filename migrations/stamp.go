@@ -225,7 +225,7 @@ func (j *job) repair(ctx context.Context, d Difference, statement string) error 
 		return fmt.Errorf("repair %s with %q: %w; repairs before it stay, and nothing was recorded: mend the cause and stamp again",
 			d.Table, statement, err)
 	}
-	j.Logger.InfoContext(ctx, "repaired", "table", d.Table, "object", d.Object, "statement", statement)
+	j.Logger.InfoContext(ctx, "repaired", "table", d.Table, "object", d.Object, "sql", statement)
 	return nil
 }
 

@@ -13,4 +13,24 @@
 //
 // A Supervisor, such as systemd, is told of all that, and gets signs of life while the replica moves. Waiting for the database
 // is moving: only what a restart would mend keeps the signs away (see vitals).
+//
+// # The log
+//
+// One line tells one event of the process's own life; what happens to each wallet event is in the journal, and counted. At info
+// the number of lines does not grow with the load. The same thing has the same name on every line:
+//
+//	instance                       the process, as its heartbeat and application_name name it; on every line
+//	error                          what failed: what, where, and often why; with it, where a statement of the database failed,
+//	statement, class, sqlstate     its name in queries/*.sql, what sort of failure (as in the metrics), the server's own code
+//	partition, position            a place in the log, or a partition that a lane is at
+//	event, type, subject           a wallet event: its id, its type, what orders it (npub and the like); never its data
+//	events, requests, connections  how many of them
+//	after, phase, attempt, attempts, unlogged  how far a batch got; which attempt this was; how many there were; lines left out
+//	in, for, within, grace, giving_up_in       how long until the next attempt, or how long something may take
+//	took, waited, worked, last_heard           how long something took, or ago it was
+//	epoch, revision, known, oldest_compatible, outcome, activity, doing  the initialisation: see initlock
+//	holders, from, to, name, adopted, applied, reverted, repaired, seeded, indexes, index, table, object, sql, done, of,
+//	differences, harmless_differences, alembic_version, expected         the schema: see migrations
+//	addr, taken, method, path, status, bytes   HTTP
+//	server, server_process, socket, group, lanes, batch, stuck, panic, stack  what their names say
 package worker

@@ -208,7 +208,7 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	}
 	r.vitals.subscriber.Store(sub)
 	r.tell.Ready()
-	r.logger.Info("processing events", "instance", r.options.Instance, "lanes", r.options.Lanes, "batch", r.options.Batch)
+	r.logger.Info("processing events", "lanes", r.options.Lanes, "batch", r.options.Batch)
 	err = r.waitForEnd(ctx, router)
 
 	r.setPhase(draining)

@@ -118,11 +118,11 @@ func (a *app) configure(cmd *cobra.Command) error {
 	a.conf, a.instance = conf, instanceName()
 	text := conf.LogFormat == "text" || conf.LogFormat == "" && terminal.Is(a.err)
 	options := &slog.HandlerOptions{Level: conf.LogLevel, ReplaceAttr: readable}
+	var out slog.Handler = slog.NewJSONHandler(a.err, options)
 	if text {
-		a.log = slog.New(slog.NewTextHandler(a.err, options))
-	} else {
-		a.log = slog.New(slog.NewJSONHandler(a.err, options))
+		out = slog.NewTextHandler(a.err, options)
 	}
+	a.log = slog.New(fields{Handler: out, instance: func() string { return a.instance }})
 	slog.SetDefault(a.log)
 	return nil
 }

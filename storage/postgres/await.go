@@ -55,7 +55,7 @@ func (db *DB) await(ctx context.Context, c *pgx.ConnConfig) error {
 		if time.Since(logged) >= logPause {
 			logged = time.Now()
 			db.log.Warn("PostgreSQL does not answer yet; trying again", "server", addresses(c), "attempt", attempt,
-				"giving_up_in", (limit - time.Since(began)).Round(time.Second), "error", sanitize(err).Error())
+				"giving_up_in", (limit - time.Since(began)).Round(time.Second), "error", sanitize(err))
 		}
 		select {
 		case <-bounded.Done():

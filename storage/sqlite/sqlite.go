@@ -119,7 +119,7 @@ func (db *DB) Close() error {
 		errs = append(errs, db.reads.close(), db.readers.Close())
 	}
 	if err := db.writer.close(ctx); err != nil {
-		db.log.Warn("a transaction was still open when the database was closed; it is rolled back when it ends", "error", err.Error())
+		db.log.Warn("a transaction was still open when the database was closed; it is rolled back when it ends", "error", err)
 	}
 	return errors.Join(errs...)
 }
