@@ -31,6 +31,7 @@ const (
 	inset       = 10
 	legendLine  = 14
 	legendMost  = 6  // entries; the rest are counted
+	legendWide  = 25 // characters of an entry; what is longer is cut
 	curvesMost  = 10 // those with the greatest values
 )
 
@@ -72,7 +73,7 @@ func (d Dashboard) Picture(answers map[string][]Curve, from, to time.Time) []byt
 	}
 	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="12">
 <title>%s</title>
-<style>.h{font-size:17px;font-weight:600}.r{font-size:14px;font-weight:600}.t{font-weight:600}.s{fill:#666;font-size:10.5px}.n{font-size:21px;font-weight:600}.p{fill:#fff;stroke:#d0d0d0}.g{stroke:#e6e6e6}</style>
+<style>.h{font-size:17px;font-weight:600}.r{font-size:14px;font-weight:600}.t{font-weight:600}.s{fill:#666;font-size:10.5px}.n{font-size:21px;font-weight:600;fill:#0072b2}.p{fill:#fff;stroke:#d0d0d0}.g{stroke:#e6e6e6}</style>
 <rect width="100%%" height="100%%" fill="#f6f7f8"/>
 %s</svg>
 `, gridWidth*columnWidth, y, html.EscapeString(d.Title), b.String())
@@ -104,7 +105,7 @@ func drawNumbers(put func(string, ...any), p Panel, curves []Curve) {
 	}
 	for i, n := range some[:min(len(some), 3)] {
 		put(`<text x="%d" y="%d" class="n">%s</text><text x="%d" y="%d" class="s" text-anchor="end">%s</text>`,
-			inset, 46+24*i, p.Unit.format(n.value), numberSize*columnWidth-gap-inset, 46+24*i, html.EscapeString(n.name))
+			inset, 52+20*i, p.Unit.format(n.value), numberSize*columnWidth-gap-inset, 52+20*i, html.EscapeString(n.name))
 	}
 }
 
@@ -113,12 +114,12 @@ func drawCurves(put func(string, ...any), p Panel, curves []Curve, w, h int, fro
 	slices.SortStableFunc(curves, func(a, b Curve) int { return cmp.Compare(b.most(), a.most()) })
 	top := 1.0
 	if len(curves) > 0 {
-		top = ceiling(curves[0].most())
+		top = p.Unit.ceiling(curves[0].most())
 	}
 	total := len(curves)
 	curves = curves[:min(total, curvesMost)]
 	shown := min(len(curves), legendMost)
-	const left, above = 58, 28
+	const left, above = 58, 36
 	right, below := float64(w-inset), float64(h-12-((shown+1)/2)*legendLine)
 	for i := range 3 {
 		y := above + (below-above)*float64(i)/2
@@ -138,12 +139,21 @@ func drawCurves(put func(string, ...any), p Panel, curves []Curve, w, h int, fro
 			pen = "L"
 		}
 		colour := palette[i%len(palette)]
+		if len(curves) == 1 && path.Len() > 0 && strings.Count(path.String(), "M") == 1 {
+			first, last := c.Points[0].At, c.Points[len(c.Points)-1].At
+			at := func(t time.Time) float64 { return left + (right-left)*t.Sub(from).Seconds()/to.Sub(from).Seconds() }
+			put(`<path d="%sL%.1f %.1fL%.1f %.1fZ" fill="%s" fill-opacity="0.1"/>`, path.String(), at(last), below, at(first), below, colour)
+		}
 		put(`<path d="%s" fill="none" stroke="%s" stroke-width="1.4" stroke-linejoin="round"/>`, path.String(), colour)
 		if i < legendMost {
-			name := c.Name
+			name, more := c.Name, ""
 			if i == legendMost-1 && total > legendMost {
-				name += fmt.Sprintf(" and %d more", total-legendMost)
+				more = fmt.Sprintf(" and %d more", total-legendMost)
 			}
+			if wide := legendWide - len(more); len([]rune(name)) > wide {
+				name = string([]rune(name)[:wide-1]) + "…"
+			}
+			name += more
 			x, y := inset+(i%2)*(w/2-inset), int(below)+16+(i/2)*legendLine
 			put(`<rect x="%d" y="%d" width="9" height="3" fill="%s"/><text x="%d" y="%d" class="s">%s</text>`, x, y-5, colour, x+13, y, html.EscapeString(name))
 		}
@@ -161,10 +171,20 @@ func (c Curve) most() float64 {
 	return top
 }
 
-// ceiling is the end of an axis: 1, 2 or 5 times a power of ten, at or above the greatest value.
-func ceiling(v float64) float64 {
-	if v <= 0 {
+// ceiling is the end of an axis, at or above the greatest value: 1, 2 or 5 times a power of ten, a power of two for bytes, and
+// for a time of minutes a number that clocks have.
+func (u Unit) ceiling(v float64) float64 {
+	switch {
+	case v <= 0:
 		return 1
+	case u == Bytes:
+		return math.Pow(2, math.Ceil(math.Log2(v)))
+	case u == Seconds && v > 20 && v <= 3600:
+		for _, step := range []float64{30, 60, 120, 300, 600, 1200, 1800, 3600} {
+			if v <= step {
+				return step
+			}
+		}
 	}
 	power := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, step := range []float64{1, 2, 5} {
