@@ -29,8 +29,9 @@
 //	in, for, within, grace, giving_up_in       how long until the next attempt, or how long something may take
 //	took, waited, worked, last_heard           how long something took, or ago it was
 //	epoch, revision, known, oldest_compatible, outcome, activity, doing  the initialisation: see initlock
-//	holders, from, to, name, adopted, applied, reverted, repaired, seeded, indexes, index, table, object, sql, done, of,
+//	holder, since                              who holds the lock, and since when
+//	holders, from, to, name, adopted, applied, reverted, repaired, seeded, indexes, index, table, object, sql, done, of, step, direction, taken_back,
 //	differences, harmless_differences, alembic_version, expected         the schema: see migrations
 //	addr, taken, method, path, status, bytes   HTTP
-//	server, server_process, socket, group, lanes, batch, stuck, panic, stack  what their names say
+//	server, server_process, socket, topic, group, lanes, batch, stuck, panic, stack  what their names say
 package worker

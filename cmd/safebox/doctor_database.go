@@ -25,11 +25,16 @@ func (a *app) examineDatabase(ctx context.Context, db storage.DB, digest string)
 	}
 	lines = append(lines, doctor.Fine("reachable", "it answers within "+time.Since(began).Round(10*time.Microsecond).String()))
 
-	m, err := db.Marker().Read(ctx)
-	if err != nil {
-		return append(lines, wrong("marker", err))
+	m, unread := db.Marker().Read(ctx)
+	head := true
+	var books []doctor.Line
+	if unread != nil {
+		books = append(books, wrong("marker", unread))
+	} else {
+		var schema doctor.Line
+		schema, head = examineSchema(ctx, db, m)
+		books = append(books, schema, examineMarker(ctx, db, m, digest), examineAlembic(ctx, db, head), examineGuards(ctx, db))
 	}
-	schema, head := examineSchema(ctx, db, m)
 	if offset, within, err := db.ClockOffset(ctx); err != nil {
 		lines = append(lines, wrong("clock", err))
 	} else if db.Dialect() == storage.PostgreSQL {
@@ -41,9 +46,13 @@ func (a *app) examineDatabase(ctx context.Context, db storage.DB, digest string)
 	case db.Dialect() == storage.SQLite:
 		lines = append(lines, doctor.File(v)...)
 	default:
-		lines = append(lines, doctor.Server(v, doctor.Plan{Pool: a.conf.Pool.Max(), Replicas: liveReplicas(ctx, db, m), Head: head})...)
+		replicas := 0
+		if unread == nil {
+			replicas = liveReplicas(ctx, db, m)
+		}
+		lines = append(lines, doctor.Server(v, doctor.Plan{Pool: a.conf.Pool.Max(), Replicas: replicas, Head: head})...)
 	}
-	return append(lines, schema, examineMarker(ctx, db, m, digest), examineAlembic(ctx, db, head), examineGuards(ctx, db))
+	return append(lines, books...)
 }
 
 // liveReplicas counts the heartbeats; where there is no table for them yet, none.

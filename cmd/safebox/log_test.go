@@ -121,7 +121,7 @@ func TestTheLogIsQuietUnderLoad(t *testing.T) {
 // Everything that a program says, with every secret given to it in every way that may go wrong.
 func TestNoSecretIsEverTold(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
-		const token, password, wrong = "token-4711-of-ingest", "password-4711-of-keeper", "password-4711-mistyped"
+		const token, password, wrong = "token-xyzzy-of-ingest", "password-xyzzy-of-keeper", "password-xyzzy-mistyped"
 		owner := newSite(t, url)
 		owner.ok("init")
 		keeper := url
@@ -129,10 +129,7 @@ func TestNoSecretIsEverTold(t *testing.T) {
 			role := "keeper_" + letters(8)
 			owner.exec("CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'", "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "+role,
 				"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "+role)
-			t.Cleanup(func() {
-				owner.in(t).exec("DROP OWNED BY " + role)
-				owner.in(t).drop(role)
-			})
+			t.Cleanup(func() { owner.in(t).drop(role) })
 			_, after, _ := strings.Cut(url, "@")
 			keeper = "postgresql://" + role + ":" + password + "@" + after
 		}
@@ -156,10 +153,11 @@ func TestNoSecretIsEverTold(t *testing.T) {
 		var published []string
 		for i, npub := range wallets {
 			published = append(published,
-				line(fmt.Sprint("r", i), "wallet.registered", npub, fmt.Sprintf(`{"npub":%q,"handle":"w%d","home_relay":"wss://r.example","onboard_code":"x","access_key":"secret-4711-key","emergency_code":"secret-4711-emergency-%d"}`, npub, i, i)),
-				line(fmt.Sprint("n", i), "wallet.nwc_rotated", npub, fmt.Sprintf(`{"nwc_secret":"secret-4711-nwc-%d"}`, i)))
+				line(fmt.Sprint("r", i), "wallet.registered", npub, fmt.Sprintf(`{"npub":%q,"handle":"w%d","home_relay":"wss://r.example","onboard_code":"x","access_key":"secret-xyzzy-key-%d","emergency_code":"secret-xyzzy-emergency-%d"}`, npub, i, i, i)),
+				// One of the two is rejected: the other has the key.
+				line(fmt.Sprint("k", i), "wallet.access_key_rotated", npub, `{"access_key":"secret-xyzzy-rotated"}`),
+				line(fmt.Sprint("n", i), "wallet.nwc_rotated", npub, fmt.Sprintf(`{"nwc_secret":"secret-xyzzy-nwc-%d"}`, i)))
 		}
-		published = append(published, line("k", "wallet.access_key_rotated", wallets[0], `{"access_key":"secret-4711-rotated"}`))
 		say := func(kind, given, body string) int {
 			status, answer := ask(t, http.MethodPost, p.address()+"/v1/events", kind, given, []byte(body))
 			return tell(status, answer)
@@ -168,10 +166,10 @@ func TestNoSecretIsEverTold(t *testing.T) {
 		if status := say(many, token, "["+strings.Join(published, ",")+"]"); status != http.StatusOK {
 			t.Fatalf("publishing: %d %s", status, told[len(told)-1])
 		}
-		if status := say(one, token, strings.Replace(published[1], "secret-4711-nwc-0", "secret-4711-nwc-other", 1)); status != http.StatusConflict {
+		if status := say(one, token, strings.Replace(published[2], "secret-xyzzy-nwc-0", "secret-xyzzy-nwc-other", 1)); status != http.StatusConflict {
 			t.Errorf("a conflict: %d", status)
 		}
-		for _, bad := range []string{`{"nwc_secret":["secret-4711-list"]}`, `{"nwc_secret":"secret-4711-\u0007"}`, `{"nwc_secret":4711}`} {
+		for _, bad := range []string{`{"nwc_secret":["secret-xyzzy-list"]}`, `{"nwc_secret":"secret-xyzzy-\u0007"}`, `{"nwc_secret":{"secret-xyzzy-member":1}}`} {
 			if status := say(one, token, line("bad", "wallet.nwc_rotated", wallets[0], bad)); status != http.StatusUnprocessableEntity {
 				t.Errorf("a refusal: %d", status)
 			}
@@ -196,16 +194,16 @@ func TestNoSecretIsEverTold(t *testing.T) {
 			}
 		}
 		_, metrics := ask(t, http.MethodGet, p.address()+"/metrics", "", "", nil)
-		drained := p.log.text()
-		told = append(told, metrics, drained)
+		journal := p.log.text()
+		told = append(told, metrics, journal)
 		for _, text := range told {
-			if at := strings.Index(text, "4711"); at >= 0 {
+			if at := strings.Index(text, "xyzzy"); at >= 0 {
 				t.Errorf("a secret is told: …%s…", text[max(0, at-300):min(len(text), at+100)])
 			}
 		}
 		for _, want := range []string{`"statement":"store_secrets"`, `"class":"unique"`, `"level":"DEBUG"`} {
-			if !strings.Contains(drained, want) {
-				t.Errorf("the log at debug lacks %s: the test proves little\n%s", want, drained)
+			if !strings.Contains(journal, want) {
+				t.Errorf("the log at debug lacks %s: the test proves little\n%s", want, journal)
 			}
 		}
 	})

@@ -5,6 +5,7 @@ WITH ours AS (
   SELECT c.oid, c.relowner, n.name, n.needs
   FROM (VALUES
     ('alembic_version', 'SELECT'), ('gorp_migrations', 'SELECT'), ('safebox_init', 'SELECT'), ('safebox_migration_checksum', 'SELECT'),
+    ('safebox_migration_step', 'SELECT'),
     ('currencyrate', 'SELECT UPDATE'), ('event_cursor', 'SELECT INSERT UPDATE'), ('event_log', 'SELECT INSERT'),
     ('ledger_entry', 'SELECT INSERT'), ('nfcrequesternonce', 'SELECT INSERT'), ('nwcevent', 'SELECT INSERT'),
     ('nwcsecret', 'SELECT INSERT DELETE'), ('parked_action', 'SELECT INSERT'), ('parked_event', 'SELECT INSERT UPDATE DELETE'),
