@@ -14,6 +14,8 @@ import (
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker"
+	"github.com/safebox/safebox/worker/query"
 )
 
 // examineDatabase looks at a database that answered once. What fails to be looked at is a line of its own, and keeps nothing
@@ -60,7 +62,7 @@ func liveReplicas(ctx context.Context, db storage.DB, m initlock.Record) int {
 	if usable(m) != nil {
 		return 0
 	}
-	replicas, err := db.Replicas(ctx, fresh)
+	replicas, err := db.Replicas(ctx, worker.AliveWithin)
 	if err != nil {
 		return 0
 	}
@@ -110,14 +112,20 @@ func examineMarker(ctx context.Context, db storage.DB, m initlock.Record, digest
 	if err != nil {
 		return wrong(check, err)
 	}
-	at := newInitStatus(m, e)
+	at := query.Init{Holder: e.Holder.Name, Activity: e.Holder.Activity}
+	if !e.Holder.Since.IsZero() {
+		at.Since = &e.Holder.Since
+	}
+	if m.State == initlock.Running && m.Activity != "" {
+		at.Activity = m.Activity
+	}
 	switch {
 	case m.State == initlock.Absent && e.Held:
-		return doctor.Fine(check, "the lock is "+at.String())
+		return doctor.Fine(check, "the lock is "+lockLine(at))
 	case m.State == initlock.Absent:
 		return doctor.Fine(check, "there is none yet: no leader has prepared this database")
 	case m.State == initlock.Running && e.Held:
-		return doctor.Fine(check, "the lock is "+at.String())
+		return doctor.Fine(check, "the lock is "+lockLine(at))
 	case m.State == initlock.Running:
 		return doctor.Wrong(check, doctor.Warning, doctor.Data, fmt.Sprintf("%s began to prepare the database at %s, and is gone", m.Holder, terminal.Moment(m.StartedAt)),
 			"start a worker or run `safebox init`: it goes on from there")
