@@ -33,5 +33,6 @@
 //	holders, from, to, name, adopted, applied, reverted, repaired, seeded, indexes, index, table, object, sql, done, of, step, direction, taken_back,
 //	differences, harmless_differences, alembic_version, expected         the schema: see migrations
 //	addr, taken, method, path, status, bytes   HTTP
+//	action, by, waiting                        what an operator did about parked events, and what waits still
 //	server, server_process, socket, topic, group, lanes, batch, stuck, panic, stack  what their names say
 package worker
