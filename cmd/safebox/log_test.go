@@ -72,7 +72,7 @@ func TestEveryFieldOfTheLogIsInItsList(t *testing.T) {
 		}
 		if d.IsDir() {
 			switch d.Name() {
-			case ".git", "bench", "deploy", "dbtest", "storagetest", "locktest", "faulttest", "demo":
+			case ".git", "bench", "torture", "deploy", "dbtest", "storagetest", "locktest", "faulttest", "demo":
 				return fs.SkipDir // no part of a replica
 			}
 			return nil
