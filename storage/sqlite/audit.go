@@ -111,7 +111,9 @@ func (b *books) Lines(ctx context.Context, partition int, after int64, limit int
 // Stored implements ledger.Books.
 func (b *books) Stored(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
 	s := ledger.NewState()
-	l := loader{ctx: ctx, db: b.db, on: b.on}
+	l := loader{ctx: ctx, query: func(ctx context.Context, q storage.Query, args ...any) (*rows, error) {
+		return b.db.queryOn(ctx, b.on, q, args...)
+	}}
 	l.loadRecords(s, k)
 	return s, l.err
 }

@@ -28,7 +28,7 @@ func (db *DB) Backup(ctx context.Context, path string) (storage.BackupInfo, erro
 }
 
 func (db *DB) copyTo(ctx context.Context, file string) (err error) {
-	pool, err := db.connect(forReading)
+	pool, err := db.connect()
 	if err != nil {
 		return err
 	}

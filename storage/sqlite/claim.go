@@ -141,14 +141,14 @@ func (b *Batch) Commit(ctx context.Context, upTo int64) error {
 		return err
 	}
 	now := eventStamp(time.Now())
-	err = many(ctx, b.tx, qParkEvents, b.parked, func(p parkedRow) []any {
-		return []any{b.topic, b.group, b.partition, p.position, p.subject, p.cause, p.attempts, now}
+	err = many(ctx, b.tx, qParkEvents, b.parked, func(p *params, r parkedRow) {
+		p.all(b.topic, b.group, b.partition, r.position, r.subject, r.cause, r.attempts, now)
 	})
 	if err != nil {
 		return err
 	}
-	err = many(ctx, b.tx, qNoteAction, b.actions, func(a event.ParkedAction) []any {
-		return []any{b.topic, b.group, b.subject, a.Action, a.Actor, a.Reason, a.First, a.Last, a.Events, a.Error, now}
+	err = many(ctx, b.tx, qNoteAction, b.actions, func(p *params, a event.ParkedAction) {
+		p.all(b.topic, b.group, b.subject, a.Action, a.Actor, a.Reason, a.First, a.Last, a.Events, a.Error, now)
 	})
 	if err != nil {
 		return err
@@ -158,16 +158,6 @@ func (b *Batch) Commit(ctx context.Context, upTo int64) error {
 
 // Rollback implements event.Batch.
 func (b *Batch) Rollback() { b.tx.rollback() }
-
-// many runs a statement once for each row.
-func many[R any](ctx context.Context, tx *transaction, q storage.Query, rows []R, args func(R) []any) error {
-	for _, r := range rows {
-		if _, err := tx.exec(ctx, q, args(r)...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // scanRecord reads a row of the log.
 func scanRecord(scan func(...any) error) (r event.Record, err error) {

@@ -20,10 +20,10 @@ const (
 	forWriting
 )
 
-// connect gives a pool of connections to the file; none is opened yet.
-func (db *DB) connect(as access) (*sql.DB, error) {
+// connect gives a pool of connections to the file, for reading; none is opened yet.
+func (db *DB) connect() (*sql.DB, error) {
 	init := func(c *sqlite3.Conn) error {
-		if err := setUp(c, as, db.options.Policy.Timeout); err != nil {
+		if err := setUp(c, forReading, db.options.Policy.Timeout); err != nil {
 			return err
 		}
 		db.opened.Add(1)
@@ -33,7 +33,21 @@ func (db *DB) connect(as access) (*sql.DB, error) {
 		db.gone.Add(1)
 		return nil
 	}
-	return driver.Open(dsn(db.path, as, !db.options.MustExist), init, term)
+	return driver.Open(dsn(db.path, forReading, !db.options.MustExist), init, term)
+}
+
+// openWriter opens a connection for writing.
+func (db *DB) openWriter(ctx context.Context) (*sqlite3.Conn, error) {
+	conn, err := sqlite3.OpenContext(ctx, dsn(db.path, forWriting, !db.options.MustExist))
+	if err != nil {
+		return nil, err
+	}
+	conn.SetInterrupt(ctx)
+	if err := setUp(conn, forWriting, db.options.Policy.Timeout); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	db.opened.Add(1)
+	return conn, nil
 }
 
 // openOne gives one connection of its own, for writing, that is neither counted nor shared with anyone: what holds the
@@ -66,6 +80,13 @@ func dsn(path string, as access, create bool) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?mode=" + mode + "&_txlock=" + lock
 }
 
+// What a batch writes lies all over the tables of wallets and entries. A cache that holds the pages which are written again and
+// again keeps them from being read each time, and a longer write-ahead log from being written back into the file each time.
+const (
+	cacheSize       = "cache_size=-32768"       // KiB; SQLite's default is 2,000
+	checkpointEvery = "wal_autocheckpoint=4000" // pages of 4 KiB; SQLite's default is 1,000
+)
+
 // setUp gives a new connection its pragmas: first of all how long it waits for others.
 func setUp(c *sqlite3.Conn, as access, timeout time.Duration) error {
 	if err := c.BusyTimeout(timeout); err != nil {
@@ -79,6 +100,11 @@ func setUp(c *sqlite3.Conn, as access, timeout time.Duration) error {
 	}
 	if err := turnOnLog(c, timeout); err != nil {
 		return err
+	}
+	for _, pragma := range []string{cacheSize, checkpointEvery} {
+		if err := c.Exec("PRAGMA " + pragma); err != nil {
+			return err
+		}
 	}
 	return c.Exec("PRAGMA synchronous=FULL")
 }

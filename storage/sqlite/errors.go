@@ -13,9 +13,6 @@ import (
 	"github.com/safebox/safebox/storage"
 )
 
-// errDiscard makes database/sql close a connection.
-var errDiscard = sqldriver.ErrBadConn
-
 // wrap names a failed statement and sorts its error into a class; nil stays nil, and what is wrapped already stays so.
 func wrap(name string, err error) error {
 	if err == nil {

@@ -10,12 +10,10 @@ import (
 	"github.com/safebox/safebox/storage"
 )
 
-// runner is where statements run: the pool of readers, a snapshot or the writer's transaction.
+// runner is where statements run, but for the writer's transaction: the pool of readers, a snapshot or a connection of its own.
 type runner interface {
 	// prepared gives the statement ready to run here.
 	prepared(ctx context.Context, q storage.Query) (*sql.Stmt, error)
-	// failed is told of each error, before the caller is.
-	failed(err error)
 }
 
 // execOn runs a statement and tells how many rows it touched.
@@ -26,7 +24,7 @@ func (db *DB) execOn(ctx context.Context, on runner, q storage.Query, args ...an
 	if err == nil {
 		result, err = s.ExecContext(ctx, args...)
 	}
-	if err = db.ended(ctx, on, q.Name, began, err); err != nil {
+	if err = db.ended(ctx, q.Name, began, err); err != nil {
 		return 0, err
 	}
 	n, _ := result.RowsAffected() // this driver always knows
@@ -40,10 +38,10 @@ func (db *DB) queryOn(ctx context.Context, on runner, q storage.Query, args ...a
 	if err == nil {
 		var inner *sql.Rows
 		if inner, err = s.QueryContext(ctx, args...); err == nil { //nolint:rowserrcheck // the caller's to do
-			return &rows{Rows: inner, db: db, on: on, ctx: ctx, name: q.Name, began: began}, nil
+			return &rows{found: inner, ended: func(err error) error { return db.ended(ctx, q.Name, began, err) }, ctx: ctx, name: q.Name}, nil
 		}
 	}
-	return nil, db.ended(ctx, on, q.Name, began, err)
+	return nil, db.ended(ctx, q.Name, began, err)
 }
 
 // queryRowOn runs a statement that returns at most one row and scans it; without a row the error is sql.ErrNoRows. The
@@ -54,7 +52,7 @@ func (db *DB) queryRowOn(ctx context.Context, on runner, q storage.Query, args [
 	if err == nil {
 		err = s.QueryRowContext(ctx, args...).Scan(dest...)
 	}
-	return db.ended(ctx, on, q.Name, began, err)
+	return db.ended(ctx, q.Name, began, err)
 }
 
 // query reads in autocommit, on a connection of the readers' pool; closing the rows gives it back.
@@ -97,8 +95,8 @@ func (db *DB) snapshot(ctx context.Context, read func(runner) error) error {
 	return read(here)
 }
 
-// ended tells the observer of a statement, and the runner of its error, and wraps it.
-func (db *DB) ended(ctx context.Context, on runner, name string, began time.Time, err error) error {
+// ended tells the observer of a statement and wraps its error.
+func (db *DB) ended(ctx context.Context, name string, began time.Time, err error) error {
 	took := time.Since(began)
 	if err == nil || errors.Is(err, sql.ErrNoRows) {
 		db.options.Observer.Statement(ctx, name, took, "")
@@ -106,7 +104,6 @@ func (db *DB) ended(ctx context.Context, on runner, name string, began time.Time
 	}
 	err = wrapFor(ctx, name, err)
 	db.options.Observer.Statement(ctx, name, took, storage.ClassOf(err))
-	on.failed(err)
 	return err
 }
 
@@ -136,8 +133,6 @@ func (s *statements) prepared(ctx context.Context, q storage.Query) (*sql.Stmt, 
 	return stmt, nil
 }
 
-func (s *statements) failed(error) {}
-
 func (s *statements) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,21 +146,30 @@ func (s *statements) close() error {
 
 // rows are the rows of a statement. Their end, which is when the statement ends, is told to the observer.
 type rows struct {
-	*sql.Rows
-	db      *DB
-	on      runner
+	found   found
+	ended   func(error) error
 	ctx     context.Context
 	name    string
-	began   time.Time
 	release func()
 	closed  bool
 }
 
-// Scan is sql.Rows.Scan with the error wrapped.
-func (r *rows) Scan(dest ...any) error { return wrap(r.name, r.Rows.Scan(dest...)) }
+// found is where rows come from: database/sql, or a statement on the writer's connection.
+type found interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+	Close() error
+}
 
-// Err is sql.Rows.Err with the error wrapped.
-func (r *rows) Err() error { return wrapFor(r.ctx, r.name, r.Rows.Err()) }
+// Next goes to the next row; false after the last one and after an error.
+func (r *rows) Next() bool { return r.found.Next() }
+
+// Scan reads the row into the destinations.
+func (r *rows) Scan(dest ...any) error { return wrap(r.name, r.found.Scan(dest...)) }
+
+// Err is the error that ended the rows.
+func (r *rows) Err() error { return wrapFor(r.ctx, r.name, r.found.Err()) }
 
 // Close ends the statement. A second call does nothing.
 func (r *rows) Close() error {
@@ -173,15 +177,15 @@ func (r *rows) Close() error {
 		return nil
 	}
 	r.closed = true
-	failed := r.Rows.Err()
-	err := r.Rows.Close()
+	failed := r.found.Err()
+	err := r.found.Close()
 	if r.release != nil {
 		r.release()
 	}
 	if failed == nil {
 		failed = err
 	}
-	return r.db.ended(r.ctx, r.on, r.name, r.began, failed)
+	return r.ended(failed)
 }
 
 // each scans every row into dest, calls f after each, and closes the rows.

@@ -27,7 +27,7 @@ func (db *DB) Initialise(ctx context.Context, o initlock.Options, work func(cont
 
 // Inspect implements storage.DB, on a connection that refuses to write.
 func (db *DB) Inspect(ctx context.Context, read func(context.Context, *sql.DB) error) error {
-	one, err := db.connect(forReading)
+	one, err := db.connect()
 	if err != nil {
 		return wrap(stmtOpen, err)
 	}

@@ -9,10 +9,9 @@ import (
 
 // loader runs Load's statements until one fails.
 type loader struct {
-	ctx context.Context // it lives for one call of Load
-	db  *DB
-	on  runner
-	err error
+	ctx   context.Context // it lives for one call of Load
+	query func(ctx context.Context, q storage.Query, args ...any) (*rows, error)
+	err   error
 }
 
 // load runs a statement, unless the batch has no keys for it, and calls add after each row is scanned into dest.
@@ -20,7 +19,7 @@ func (l *loader) load(keys int, q storage.Query, dest []any, add func(), args ..
 	if keys == 0 || l.err != nil {
 		return
 	}
-	rows, err := l.db.queryOn(l.ctx, l.on, q, args...)
+	rows, err := l.query(l.ctx, q, args...)
 	if err == nil {
 		err = rows.each(dest, func() error { add(); return nil })
 	}
@@ -30,7 +29,7 @@ func (l *loader) load(keys int, q storage.Query, dest []any, add func(), args ..
 // Load implements ledger.Tx: at most nine statements. The write lock is the lock on the wallets.
 func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
 	s := ledger.NewState()
-	l := loader{ctx: ctx, db: b.tx.db, on: b.tx}
+	l := loader{ctx: ctx, query: b.tx.query}
 	var a ledger.Account
 	l.load(len(k.Npubs), qLoadWallets, []any{
 		&a.ID, &a.Npub, &a.Handle, &a.CustomHandle, &a.Owner, &a.HomeRelay, &a.OnboardCode, &a.AccessKey, &a.EmergencyCode,
@@ -91,59 +90,78 @@ func (b *Batch) Store(ctx context.Context, c ledger.Changes) error {
 	tx := b.tx
 	for _, store := range []func() error{
 		func() error {
-			return many(ctx, tx, qStoreProfiled, c.Profiled, func(a *ledger.Account) []any {
-				return []any{a.ID, a.CustomHandle, a.Owner, a.HomeRelay, a.AccessKey, a.CurrencyCode}
+			return many(ctx, tx, qStoreProfiled, c.Profiled, func(p *params, a *ledger.Account) {
+				p.all(a.ID, a.CustomHandle, a.Owner, a.HomeRelay, a.AccessKey, a.CurrencyCode)
 			})
 		},
 		func() error {
-			return many(ctx, tx, qStoreRegistered, c.Registered, func(a *ledger.Account) []any {
-				return []any{
-					a.Handle, a.CustomHandle, a.Npub, a.HomeRelay, a.OnboardCode, a.AccessKey, a.Balance, a.Owner,
-					a.EmergencyCode, a.CurrencyCode, a.EntryCount,
-				}
+			return many(ctx, tx, qStoreRegistered, c.Registered, func(p *params, a *ledger.Account) {
+				p.text(a.Handle)
+				p.optional(a.CustomHandle)
+				p.text(a.Npub)
+				p.text(a.HomeRelay)
+				p.text(a.OnboardCode)
+				p.optional(a.AccessKey)
+				p.integer(a.Balance)
+				p.optional(a.Owner)
+				p.optional(a.EmergencyCode)
+				p.optional(a.CurrencyCode)
+				p.integer(a.EntryCount)
 			})
 		},
 		func() error {
-			return many(ctx, tx, qStoreMoved, c.Moved, func(a *ledger.Account) []any { return []any{a.ID, a.Balance, a.EntryCount} })
-		},
-		func() error {
-			return many(ctx, tx, qClearSecrets, c.Secrets, func(x ledger.Secret) []any { return []any{x.Npub} })
-		},
-		func() error {
-			return many(ctx, tx, qStoreSecrets, c.Secrets, func(x ledger.Secret) []any { return []any{x.Secret, x.Npub} })
-		},
-		func() error {
-			return many(ctx, tx, qStoreCreatedQuotes, c.Created, func(q *ledger.Quote) []any {
-				return []any{q.Handle, q.Quote, q.Amount, q.Mint, q.Paid, q.Npub}
+			return many(ctx, tx, qStoreMoved, c.Moved, func(p *params, a *ledger.Account) {
+				p.integer(a.ID)
+				p.integer(a.Balance)
+				p.integer(a.EntryCount)
 			})
 		},
 		func() error {
-			return many(ctx, tx, qStoreSettledQuotes, c.Settled, func(q *ledger.Quote) []any { return []any{q.ID} })
+			return many(ctx, tx, qClearSecrets, c.Secrets, func(p *params, x ledger.Secret) { p.text(x.Npub) })
 		},
 		func() error {
-			return many(ctx, tx, qStoreNWCEvents, c.NWCEvents, func(id string) []any { return []any{id} })
+			return many(ctx, tx, qStoreSecrets, c.Secrets, func(p *params, x ledger.Secret) { p.all(x.Secret, x.Npub) })
 		},
 		func() error {
-			return many(ctx, tx, qStoreNonces, c.Nonces, func(n ledger.NonceUse) []any {
-				return []any{n.RequesterPubkey, n.Flow, n.Nonce.Nonce, n.RequesterTS, columnStamp(n.UsedAt)}
+			return many(ctx, tx, qStoreCreatedQuotes, c.Created, func(p *params, q *ledger.Quote) {
+				p.all(q.Handle, q.Quote, q.Amount, q.Mint, q.Paid, q.Npub)
 			})
 		},
 		func() error {
-			return many(ctx, tx, qStoreOffers, c.Offers, func(o ledger.Offer) []any {
-				return []any{o.Nonce, o.Nauth, o.GrantKind, o.OfferKind, o.Host, o.Label, columnStamp(o.CreatedAt)}
+			return many(ctx, tx, qStoreSettledQuotes, c.Settled, func(p *params, q *ledger.Quote) { p.integer(q.ID) })
+		},
+		func() error {
+			return many(ctx, tx, qStoreNWCEvents, c.NWCEvents, func(p *params, id string) { p.text(id) })
+		},
+		func() error {
+			return many(ctx, tx, qStoreNonces, c.Nonces, func(p *params, n ledger.NonceUse) {
+				p.all(n.RequesterPubkey, n.Flow, n.Nonce.Nonce, n.RequesterTS, columnStamp(n.UsedAt))
 			})
 		},
 		func() error {
-			return many(ctx, tx, qStoreRates, c.Rates, func(r *ledger.Rate) []any {
-				return []any{r.Code, r.Rate, columnStamp(r.RefreshedAt)}
+			return many(ctx, tx, qStoreOffers, c.Offers, func(p *params, o ledger.Offer) {
+				p.all(o.Nonce, o.Nauth, o.GrantKind, o.OfferKind, o.Host, o.Label, columnStamp(o.CreatedAt))
 			})
 		},
 		func() error {
-			return many(ctx, tx, qStoreEntries, c.Entries, func(e ledger.Entry) []any {
-				return []any{
-					b.partition, e.Position, e.Leg, e.Subject, e.Seq, e.Type, string(e.Outcome), e.Reason, e.Amount, e.Fee,
-					e.Balance, eventStamp(e.At),
-				}
+			return many(ctx, tx, qStoreRates, c.Rates, func(p *params, r *ledger.Rate) {
+				p.all(r.Code, r.Rate, columnStamp(r.RefreshedAt))
+			})
+		},
+		func() error {
+			return many(ctx, tx, qStoreEntries, c.Entries, func(p *params, e ledger.Entry) {
+				p.integer(int64(b.partition))
+				p.integer(e.Position)
+				p.integer(int64(e.Leg))
+				p.text(e.Subject)
+				p.integer(e.Seq)
+				p.text(e.Type)
+				p.text(string(e.Outcome))
+				p.text(e.Reason)
+				p.integer(e.Amount)
+				p.integer(e.Fee)
+				p.integer(e.Balance)
+				p.text(eventStamp(e.At))
 			})
 		},
 	} {

@@ -44,10 +44,8 @@ func Open(ctx context.Context, o storage.Options) (*DB, error) {
 	db := &DB{options: o, path: path, log: o.Logger}
 	db.reading = newSlots(o.Policy.Size, o.Policy.Timeout, o.Observer)
 	db.writer.slots = newSlots(1, o.Policy.Timeout, o.Observer)
-	if db.writer.pool, err = db.connect(forWriting); err != nil {
-		return nil, err
-	}
-	if db.readers, err = db.connect(forReading); err != nil {
+	db.writer.open, db.writer.closed = db.openWriter, func() { db.gone.Add(1) }
+	if db.readers, err = db.connect(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	db.readers.SetMaxOpenConns(o.Policy.Size)

@@ -27,13 +27,18 @@ func (m *moment) Scan(v any) (err error) {
 	case time.Time:
 		m.Time = v.UTC()
 	case string:
-		if len(v) > 10 && v[10] == 'T' {
-			m.Time, err = time.Parse(eventTime, v)
-		} else {
-			m.Time, err = time.Parse(columnTimeRead, v)
-		}
+		err = m.read(v)
 	default:
 		err = fmt.Errorf("a time cannot be a %T", v)
+	}
+	return err
+}
+
+func (m *moment) read(text string) (err error) {
+	if len(text) > 10 && text[10] == 'T' {
+		m.Time, err = time.Parse(eventTime, text)
+	} else {
+		m.Time, err = time.Parse(columnTimeRead, text)
 	}
 	return err
 }

@@ -42,7 +42,7 @@ func (w *watcher) ready(ctx context.Context, db *DB) (err error) {
 	case w.conn != nil:
 		return nil
 	case w.pool == nil:
-		if w.pool, err = db.connect(forReading); err != nil {
+		if w.pool, err = db.connect(); err != nil {
 			return err
 		}
 	}
