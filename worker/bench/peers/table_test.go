@@ -374,8 +374,8 @@ func (l *lab) backlogs() error {
 func (l *lab) sqlites() error {
 	for range l.rounds {
 		err := l.once("sqlite", func() (map[string]float64, error) {
-			engine, hand, err := measureSQLite(l.ctx, l.b, l.uniform())
-			return map[string]float64{"safebox": engine.Rate(), "by hand": hand.Rate()}, err
+			m, err := measureSQLite(l.ctx, l.b, l.uniform())
+			return map[string]float64{"safebox": m.engine.Rate(), "by hand": m.hand.Rate(), "set-based": m.setBased.Rate()}, err
 		})
 		if err != nil {
 			return err
