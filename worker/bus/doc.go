@@ -12,7 +12,8 @@
 //     record takes effect in the database exactly once; effects elsewhere happen at least once.
 //  3. A record that was not acknowledged ends its batch: what came before it is committed, it is tried again alone, with a
 //     growing pause, and after MaxAttempts it is parked. MaxAttempts 0 means for ever. An error that may pass by itself, or
-//     that is the database's and not the event's, is no attempt. After a panic nothing of the session is trusted: what came before is processed again, and then committed.
+//     that is the database's and not the event's, is no attempt. After a panic nothing of the session is trusted: what came
+//     before is processed again, and then committed.
 //  4. A batch that fails in the database for a reason that may pass is tried again as it is, and made smaller when it goes
 //     on failing; for any other reason it is halved until the record that fails stands alone.
 //  5. While a subject has a parked event, its later events are parked behind it, in order. Other subjects go on.
@@ -20,4 +21,6 @@
 //  7. Close stops claiming, finishes the batches in hand, then closes the channels. What a consumer does not answer within
 //     CloseTimeout is given back. The end of a subscription's context rolls the batches in hand back.
 //  8. A consumer that does not take messages keeps no transaction open: its batch is given back, and offered again later.
+//  9. Partitions with work are taken by turns, each for one batch of what it has, up to the most that is set: a subject with a
+//     long backlog holds nobody up for longer than that.
 package bus
