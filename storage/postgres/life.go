@@ -58,6 +58,7 @@ func (l *life) attach(c *pgxpool.Config) {
 }
 
 func (l *life) born(_ context.Context, c *pgx.Conn) error {
+	registerColumns(c.TypeMap())
 	l.opened.Add(1)
 	l.live.Add(1)
 	l.mu.Lock()
