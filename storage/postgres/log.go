@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"slices"
@@ -16,90 +17,133 @@ import (
 // partitions, took one of its identities in between. The next try finds that identity in the log.
 const appendAttempts = 5
 
-// Append implements event.Log: two statements in one implicit transaction, sent in one round trip.
+// Append implements event.Log: two statements in one implicit transaction, sent in one round trip; and once more where the
+// log had some of the events.
 func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
 	return storage.AppendDistinct(events, func(unique []event.Event) ([]event.Receipt, error) {
-		columns, err := newAppendColumns(unique)
-		if err != nil {
-			return nil, err
-		}
-		for attempt := 1; ; attempt++ {
-			receipts, err := db.appendOnce(ctx, topic, columns)
-			if storage.ClassOf(err) != storage.Unique || attempt == appendAttempts {
+		receipts := make([]event.Receipt, len(unique))
+		for attempt := 1; ; {
+			columns, err := newAppendColumns(unique, receipts)
+			if err != nil || len(columns.ords) == 0 {
 				return receipts, err
+			}
+			err = db.appendOnce(ctx, topic, columns, receipts)
+			switch {
+			case storage.ClassOf(err) == storage.Unique && attempt < appendAttempts:
+				attempt++
+			case err != nil:
+				return nil, err
 			}
 		}
 	})
 }
 
-// appendColumns are the columns of an append, an array each, and the partitions it touches, sorted.
+// appendColumns are the columns of an append, an array each, in the order of partitions.
 type appendColumns struct {
-	touched, partitions                 []int32
+	touched                             []int32 // the partitions, sorted
+	slots, numbers, ords                []int32 // of each event: its partition's place in touched, its own in the partition, and in the call; from 1
 	sources, ids, types, subjects, data []string
 	times                               []time.Time
 	metadata                            []*string
 }
 
-func newAppendColumns(events []event.Event) (c appendColumns, err error) {
-	for _, e := range events {
+// newAppendColumns makes the columns of the events that have no receipt.
+func newAppendColumns(events []event.Event, receipts []event.Receipt) (c appendColumns, err error) {
+	type place struct{ partition, ord int32 }
+	places := make([]place, 0, len(events))
+	for i, e := range events {
+		if receipts[i].Result == "" {
+			places = append(places, place{int32(event.Partition(e.Subject)), int32(i + 1)}) // 0 to 63; bounded by memory
+		}
+	}
+	slices.SortFunc(places, func(a, b place) int { return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.ord, b.ord)) })
+	c.grow(len(places))
+	number := int32(0)
+	for _, p := range places {
+		e := events[p.ord-1]
 		data, metadata, err := storage.EncodeRecord(e)
 		if err != nil {
 			return c, err
 		}
-		c.partitions = append(c.partitions, int32(event.Partition(e.Subject))) // 0 to 63
-		c.sources = append(c.sources, e.Source)
-		c.ids = append(c.ids, e.ID)
-		c.types = append(c.types, e.Type)
-		c.subjects = append(c.subjects, e.Subject)
-		c.times = append(c.times, e.Time)
-		c.data = append(c.data, data)
-		c.metadata = append(c.metadata, metadata)
+		if n := len(c.touched); n == 0 || c.touched[n-1] != p.partition {
+			c.touched, number = append(c.touched, p.partition), 0
+		}
+		number++
+		c.slots, c.numbers, c.ords = append(c.slots, int32(len(c.touched))), append(c.numbers, number), append(c.ords, p.ord) // at most 64
+		c.sources, c.ids = append(c.sources, e.Source), append(c.ids, e.ID)
+		c.types, c.subjects, c.times = append(c.types, e.Type), append(c.subjects, e.Subject), append(c.times, e.Time)
+		c.data, c.metadata = append(c.data, data), append(c.metadata, metadata)
 	}
-	c.touched = slices.Clone(c.partitions)
-	slices.Sort(c.touched)
-	c.touched = slices.Compact(c.touched)
 	return c, nil
 }
 
-func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns) ([]event.Receipt, error) {
+func (c *appendColumns) grow(n int) {
+	for _, column := range []*[]int32{&c.slots, &c.numbers, &c.ords} {
+		*column = make([]int32, 0, n)
+	}
+	for _, column := range []*[]string{&c.sources, &c.ids, &c.types, &c.subjects, &c.data} {
+		*column = make([]string, 0, n)
+	}
+	c.times, c.metadata = make([]time.Time, 0, n), make([]*string, 0, n)
+}
+
+// appendOnce appends the events of the columns and gives them their receipts; or gives receipts to those that the log has,
+// and appends none.
+func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, receipts []event.Receipt) error {
 	conn, err := db.acquire(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Release()
 	var b pgx.Batch
 	b.Queue(qAppendLock.SQL, lockClass(topic), c.touched)
-	b.Queue(qAppendEvents.SQL, topic, c.partitions, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata)
+	b.Queue(qAppendEvents.SQL, topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata)
 	results := conn.SendBatch(ctx, &b)
-	receipts := make([]event.Receipt, len(c.ids))
 	if _, err = results.Exec(); err != nil {
 		results.Close() //nolint:errcheck // the first error is the one that matters
-		return nil, wrap(qAppendLock.Name, err)
+		return wrap(qAppendLock.Name, err)
 	}
-	rows, err := results.Query()
-	if err == nil {
-		err = scanReceipts(rows, receipts)
-	}
+	rows, _ := results.Query() // ForEachRow returns the error of the query
+	answers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[answer])
 	if closeErr := results.Close(); err == nil { // Close carries the error of the commit
 		err = closeErr
 	}
 	if err != nil {
-		return nil, wrap(qAppendEvents.Name, err)
+		return wrap(qAppendEvents.Name, err)
 	}
-	return receipts, nil
+	c.receive(answers, receipts)
+	return nil
 }
 
-func scanReceipts(rows pgx.Rows, receipts []event.Receipt) error {
-	var ord int64
-	var r event.Receipt
-	_, err := pgx.ForEachRow(rows, []any{&ord, &r.Result, &r.Partition, &r.Position}, func() error {
-		receipts[ord-1] = r
-		return nil
-	})
-	return err
+// answer is a row of append_events: of an event that the log has or, with an Ord of 0, of a partition that was appended to.
+type answer struct {
+	Ord       int32
+	Result    event.Result
+	Partition int
+	Position  int64
+}
+
+func (c *appendColumns) receive(answers []answer, receipts []event.Receipt) {
+	var heads event.Positions
+	known := false
+	for _, a := range answers {
+		if a.Ord == 0 {
+			heads[a.Partition] = a.Position
+			continue
+		}
+		known = true
+		receipts[a.Ord-1] = event.Receipt{Result: a.Result, Partition: a.Partition, Position: a.Position}
+	}
+	if known {
+		return
+	}
+	for i, ord := range c.ords {
+		p := int(c.touched[c.slots[i]-1])
+		receipts[ord-1] = event.Receipt{Result: event.Appended, Partition: p, Position: heads[p] + int64(c.numbers[i])}
+	}
 }
 
 // lockClass is the first key of the advisory locks of a topic's partitions.

@@ -3,36 +3,34 @@
 SELECT pg_advisory_xact_lock($1::integer, p) FROM unnest($2::integer[]) AS p
 
 -- name: append_events
--- Runs after append_lock as a statement of its own: its snapshot sees everything that earlier holders committed.
-WITH input AS MATERIALIZED (
-    SELECT * FROM unnest($2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
-        WITH ORDINALITY AS i (partition, source, id, type, subject, time, data, metadata, ord)
-), known AS MATERIALIZED (
+-- Runs after append_lock as a statement of its own: its snapshot sees everything that earlier holders committed. It writes
+-- all of its input or, where the log has some of that, nothing: then it answers with those, and the caller comes again
+-- without them. So the caller may number the events of each partition, and no row is sorted, ranked or sent back here.
+WITH known AS MATERIALIZED (
     SELECT i.ord, l.partition, l.position, l.type = i.type AND l.subject = i.subject AND l.data = i.data AS same
-    FROM input i CROSS JOIN LATERAL (
+    FROM unnest($5::integer[], $6::text[], $7::text[], $8::text[], $9::text[], $11::text[]) AS i (ord, source, id, type, subject, data)
+    CROSS JOIN LATERAL (
         SELECT * FROM event_log WHERE topic = $1 AND source = i.source AND id = i.id LIMIT 1
     ) l
-), fresh AS MATERIALIZED (
-    SELECT i.*, row_number() OVER (PARTITION BY i.partition ORDER BY i.ord) AS n
-    FROM input i WHERE NOT EXISTS (SELECT FROM known k WHERE k.ord = i.ord)
 ), head AS MATERIALIZED (
     SELECT p.partition, coalesce(l.position, 0) AS position, l.recorded_at
-    FROM (SELECT DISTINCT partition FROM fresh) p LEFT JOIN LATERAL (
+    FROM unnest($2::integer[]) AS p (partition) LEFT JOIN LATERAL (
         SELECT position, recorded_at FROM event_log
         WHERE topic = $1 AND partition = p.partition ORDER BY position DESC LIMIT 1
     ) l ON true
-), began AS MATERIALIZED (
+), heads AS MATERIALIZED (
     -- Never before what these partitions hold already, so that the times of recording grow inside each, whatever the clock does.
-    SELECT greatest(clock_timestamp(), max(recorded_at)) AS at FROM head
-), placed AS MATERIALIZED (
-    SELECT f.*, h.position + f.n AS position, b.at + f.ord * interval '1 microsecond' AS recorded_at
-    FROM fresh f JOIN head h USING (partition) CROSS JOIN began b
+    SELECT array_agg(position ORDER BY partition) AS positions, greatest(clock_timestamp(), max(recorded_at)) AS began FROM head
 ), added AS (
     INSERT INTO event_log (topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at)
-    SELECT $1, partition, position, source, id, type, subject, time, data, metadata, recorded_at
-    FROM placed ORDER BY partition, position
+    SELECT $1, ($2::integer[])[i.slot], h.positions[i.slot] + i.number, i.source, i.id, i.type, i.subject, i.time, i.data, i.metadata,
+        h.began + i.ord * interval '1 microsecond'
+    FROM heads h CROSS JOIN unnest($3::integer[], $4::integer[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::timestamptz[], $11::text[], $12::text[])
+        AS i (slot, number, ord, source, id, type, subject, time, data, metadata)
+    WHERE NOT EXISTS (SELECT FROM known)
 )
-SELECT ord, 'appended', partition, position FROM placed
+SELECT 0, 'appended', partition, position FROM head WHERE NOT EXISTS (SELECT FROM known)
 UNION ALL
 SELECT ord, CASE WHEN same THEN 'duplicate' ELSE 'conflict' END, partition, position FROM known
 
