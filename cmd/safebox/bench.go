@@ -12,6 +12,7 @@ import (
 	"github.com/safebox/safebox/cmd/safebox/internal/throwaway"
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker"
 	"github.com/safebox/safebox/worker/bench"
 )
 
@@ -72,6 +73,7 @@ func (a *app) bench(ctx context.Context, o bench.Options) (err error) {
 	if err != nil {
 		return err
 	}
+	worker.TuneMemory(a.getenv) // as each of the replicas would
 	o.Storage = a.options("bench")
 	var remove func(context.Context) error
 	o.Storage.URL, remove, err = throwaway.Database(ctx, a.conf.Database, "bench")

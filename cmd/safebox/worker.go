@@ -52,6 +52,7 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 	if err := a.refuseMemory("worker"); err != nil {
 		return err
 	}
+	worker.TuneMemory(a.getenv)
 	traces, err := tracing.Start(ctx, a.getenv, version, a.instance, a.log)
 	if err != nil {
 		return err

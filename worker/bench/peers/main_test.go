@@ -18,10 +18,14 @@ import (
 	"github.com/safebox/safebox/storage/dbtest"
 	_ "github.com/safebox/safebox/storage/postgres"
 	_ "github.com/safebox/safebox/storage/sqlite"
+	"github.com/safebox/safebox/worker"
 	"github.com/safebox/safebox/worker/bench"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m, removeGraphile) }
+func TestMain(m *testing.M) {
+	worker.TuneMemory(os.Getenv) // as the program does
+	dbtest.Main(m, removeGraphile)
+}
 
 // patience bounds each measurement.
 const patience = 15 * time.Minute
