@@ -4,12 +4,12 @@
 //	make bench
 //
 // It prints the table of the promises on performance, each as a ratio to what was measured beside it, and writes
-// report.md and drain.svg into this folder. The variables:
+// REPORT.md and drain.svg into this folder. The variables:
 //
 //   - BENCH_ROUNDS (3): how often everything is measured; the parties of a comparison take turns within a round, and begin
 //     each round with another of them.
-//   - BENCH_ONLY: a regular expression of the groups to measure, of drain, append, single, flow, snapshot, start, idle, claim
-//     and sqlite. Then no report is written.
+//   - BENCH_ONLY: a regular expression of the groups to measure, of drain, profile, replicas, append, single, flow, snapshot,
+//     start, idle, claim and sqlite. Then no report is written.
 //   - BENCH_LONG=1: ten minutes under a held snapshot instead of one, and a whole backlog of five million drained.
 //
 // What holds:

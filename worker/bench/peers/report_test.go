@@ -37,6 +37,8 @@ func promises() []promise {
 		{what: "drain with Zipf-distributed wallets, against uniform", ours: "drain/zipf", theirs: "drain/safebox", unit: "events/s", must: 0.7, aim: 0.9},
 		{what: "drain with half the events on one wallet, against uniform", ours: "drain/hot", theirs: "drain/safebox", unit: "events/s", must: 0.5, aim: 0.8},
 		{what: "drain under a held snapshot, against none", ours: "drain/snapshot", theirs: "drain/safebox", unit: "events/s", must: 0.6, aim: 0.9},
+		{what: "drain by 2 replicas of one lane each, against 1", ours: "replicas/2", theirs: "replicas/1", unit: "events/s"},
+		{what: "drain by 4 replicas of one lane each, against 1", ours: "replicas/4", theirs: "replicas/1", unit: "events/s"},
 		{what: "append in batches of 1,000, against COPY", ours: "append/batches", theirs: "append/COPY", unit: "events/s", must: 0.5, aim: 0.8},
 		{what: "append of single events by 64 goroutines, against inserts by pgbench", ours: "single/goroutines", theirs: "single/pgbench", unit: "events/s", must: 1.5, aim: 3},
 		{what: "append of single events over HTTP, 64 connections, against the same", ours: "single/HTTP", theirs: "single/pgbench", unit: "events/s", must: 0.4, aim: 0.8},
@@ -175,6 +177,7 @@ type report struct {
 	load     [2]string // of the machine, before and after
 	versions map[string]string
 	results  results
+	profile  profile
 }
 
 func newReport(ctx context.Context, url string, s sizes) *report {
@@ -185,8 +188,8 @@ func newReport(ctx context.Context, url string, s sizes) *report {
 	return &report{sizes: s, began: time.Now().UTC(), versions: v, load: [2]string{loadAverage(), ""}}
 }
 
-func (r *report) finish(values results, took time.Duration) {
-	r.results, r.took, r.load[1] = values, took, loadAverage()
+func (r *report) finish(values results, p profile, took time.Duration) {
+	r.results, r.profile, r.took, r.load[1] = values, p, took, loadAverage()
 }
 
 // table is the table for a terminal.
@@ -231,7 +234,7 @@ func (r *report) markdown() string {
 	p("## What was measured\n")
 	p("- The workload: %s mixed events on %s wallets; %s of the same for the peers, whose rate needs no more.",
 		grouped(fmt.Sprint(r.sizes.events)), grouped(fmt.Sprint(wallets)), grouped(fmt.Sprint(r.sizes.ofPeers)))
-	p("- The engine: one replica, 4 lanes (SQLite: 1), batches of 500.")
+	p("- The engine: one replica, 4 lanes (SQLite: 1), batches of 500; where replicas are compared, each has one lane.")
 	p("- River: %d workers on %d connections, fetching every %s. Plain, it completes jobs in batches after they have run, so that a", riverWorkers, riverPool, riverFetch)
 	p("  crash repeats events; and it keeps no order within a wallet, which the engine and watermill-sql do.")
 	p("- watermill-sql: one subscriber, since more do not help a consumer group; batches of %d in one transaction.", watermillBatch)
@@ -248,6 +251,7 @@ func (r *report) markdown() string {
 	for _, name := range slices.Sorted(keys(r.versions)) {
 		p("- %s %s", name, r.versions[name])
 	}
+	m.WriteString(r.profile.markdown())
 	p("\n## Again\n")
 	p("```console\n$ make bench BENCH_ROUNDS=%d\n```", r.sizes.rounds)
 	return m.String()
@@ -324,35 +328,45 @@ func (r *report) svg() string {
 		}
 	}
 	slices.SortStableFunc(bars, func(a, b bar) int { return int(b.rate - a.rate) })
-	const left, wide, high, top = 250.0, 380.0, 30, 52
-	height := top + high*len(bars) + 26
+	const left, wide, high, top = 264.0, 380.0, 34, 84
+	height := top + high*len(bars) + 40
 	var s strings.Builder
-	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 %d" width="760" height="%d" role="img" aria-labelledby="t">
+	fmt.Fprintf(&s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 %d" width="800" height="%d" role="img" aria-labelledby="t">
 <title id="t">Wallet events drained a second on PostgreSQL</title>
 <style>
-text { font: 14px system-ui, sans-serif; fill: #1f2328; }
-.head { font-weight: 600; font-size: 16px; }
+text { font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
+.head { font-weight: 600; font-size: 18px; }
 .note { font-size: 12px; fill: #59636e; }
 .name { text-anchor: end; }
+.bold { font-weight: 600; }
+.card { fill: #ffffff; stroke: #d1d9e0; } .axis { stroke: #d1d9e0; }
 .ours { fill: #0a7d4f; } .peer { fill: #8c959f; } .limit { fill: #c9d1d9; }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc; } .note { fill: #9198a1; }
+.card { fill: #0d1117; stroke: #3d444d; } .axis { stroke: #3d444d; }
 .ours { fill: #2fbf71; } .peer { fill: #6e7681; } .limit { fill: #3d444d; }
 }
 </style>
-<text class="head" x="12" y="24">Wallet events drained a second on PostgreSQL</text>
-`, height, height)
+<rect class="card" x="0.5" y="0.5" width="799" height="%d" rx="8"/>
+<text class="head" x="24" y="34">Wallet events drained a second on PostgreSQL</text>
+<text class="note" x="24" y="56">Longer is better. The palest bar is the limit: the same rows, written by hand in one statement.</text>
+`, height, height, height-1)
 	longest := 1.0
 	for _, b := range bars {
 		longest = max(longest, b.rate)
 	}
 	for i, b := range bars {
-		y := top + high*i
-		fmt.Fprintf(&s, `<text class="name" x="%.0f" y="%d">%s</text><rect class="%s" x="%.0f" y="%d" width="%.1f" height="20" rx="2"/><text x="%.1f" y="%d">%s</text>`+"\n",
-			left, y+15, b.name, b.class, left+10, y, max(1, b.rate/longest*wide), left+18+max(1, b.rate/longest*wide), y+15, short(b.rate))
+		y, weight := top+high*i, ""
+		if b.class == "ours" {
+			weight = " bold"
+		}
+		length := max(2, b.rate/longest*wide)
+		fmt.Fprintf(&s, `<text class="name%s" x="%.0f" y="%d">%s</text><rect class="%s" x="%.0f" y="%d" width="%.1f" height="22" rx="3"/><text class="%s" x="%.1f" y="%d">%s</text>`+"\n",
+			weight, left-12, y+16, b.name, b.class, left, y, length, strings.TrimSpace("value"+weight), left+length+8, y+16, short(b.rate))
 	}
-	fmt.Fprintf(&s, `<text class="note" x="12" y="%d">Median of %s, fsync on, %d cores shared with the database; %s</text>`+"\n</svg>\n",
-		height-8, plural(r.sizes.rounds, "round"), runtime.NumCPU(), r.began.Format("January 2006"))
+	fmt.Fprintf(&s, `<line class="axis" x1="%.1f" y1="%d" x2="%.1f" y2="%d"/>
+<text class="note" x="24" y="%d">Median of %s; fsync on; %d cores shared with the database; %s</text>`+"\n</svg>\n",
+		left-0.5, top-8, left-0.5, top+high*len(bars)-4, height-16, plural(r.sizes.rounds, "round"), runtime.NumCPU(), r.began.Format("January 2006"))
 	return s.String()
 }
 
@@ -381,6 +395,15 @@ func TestTheReportShowsEachFigureThatWasMeasured(t *testing.T) {
 	for _, want := range []string{"62,117 (61,234 to 63,000) events/s", "33.6 × (33.2 to 34.0)", "≥ 25 ×", "3.21 ms", "≤ 10"} {
 		if !strings.Contains(r.markdown(), want) || !strings.Contains(r.table(), want) {
 			t.Errorf("%q is missing in\n%s\n%s", want, r.markdown(), r.table())
+		}
+	}
+	if strings.Contains(r.markdown(), "Where the time") {
+		t.Error("a drain that was not looked at has a profile")
+	}
+	r.profile = profile{rate: 1, waits: []share{{"waits for a lock", 0.25}}, statements: []statementCost{{query: "SELECT a | b", calls: 1234, share: 0.5}}}
+	for _, want := range []string{"Where the time", "| 25.0 % | waits for a lock |", "| 50.0 % | 1,234 |", "`SELECT a \\| b`"} {
+		if !strings.Contains(r.markdown(), want) {
+			t.Errorf("%q is missing in\n%s", want, r.markdown())
 		}
 	}
 	if strings.Contains(r.markdown(), "SQLite, against") {

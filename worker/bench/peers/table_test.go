@@ -63,6 +63,7 @@ type lab struct {
 	dbs     *templates
 	program string
 	results results
+	profile profile
 }
 
 // results are the measured values by name, one a round.
@@ -81,13 +82,13 @@ func BenchmarkTable(b *testing.B) {
 	must(b, err)
 	began := time.Now()
 	must(b, l.measure())
-	r.finish(l.results, time.Since(began))
+	r.finish(l.results, l.profile, time.Since(began))
 	fmt.Println()
 	fmt.Print(r.table())
 	if os.Getenv("BENCH_ONLY") == "" {
-		must(b, os.WriteFile("report.md", []byte(r.markdown()), 0o644)) //nolint:gosec // a document for everyone
+		must(b, os.WriteFile("REPORT.md", []byte(r.markdown()), 0o644)) //nolint:gosec // a document for everyone
 		must(b, os.WriteFile("drain.svg", []byte(r.svg()), 0o644))      //nolint:gosec // a picture for everyone
-		fmt.Println("\nwrote worker/bench/peers/report.md and drain.svg")
+		fmt.Println("\nwrote worker/bench/peers/REPORT.md and drain.svg")
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -137,7 +138,7 @@ func (l *lab) record(name string, v float64) {
 }
 
 func (l *lab) measure() error {
-	for _, group := range []func() error{l.templates, l.drains, l.appends, l.singles, l.flows, l.snapshots, l.starts, l.idles, l.backlogs, l.sqlites} {
+	for _, group := range []func() error{l.templates, l.drains, l.profiles, l.replicas, l.appends, l.singles, l.flows, l.snapshots, l.starts, l.idles, l.backlogs, l.sqlites} {
 		if err := group(); err != nil {
 			return err
 		}
@@ -179,7 +180,7 @@ func (l *lab) templates() error {
 		fill   func(string) error
 		groups []string
 	}{
-		{"uniform", fill(l.uniform()), []string{"drain", "append"}},
+		{"uniform", fill(l.uniform()), []string{"drain", "append", "profile", "replicas"}},
 		{"zipf", fill(l.zipf()), []string{"drain"}},
 		{"hot", fill(l.hot()), []string{"drain"}},
 		{"small", fill(l.small()), []string{"drain"}},
@@ -204,16 +205,18 @@ func (l *lab) copyOf(template string, work func(url string) (float64, error)) fu
 	}
 }
 
-func (l *lab) drains() error {
-	drain := func(url string, s bench.Shape) (float64, error) {
-		c := cluster(l.b, url)
-		t, err := c.Drain(l.ctx, s.Events, nil)
-		if err != nil {
-			return 0, err
-		}
-		_, err = c.Audit(l.ctx, s.Opened()+s.Events)
-		return t.Rate(), err
+// drain is the rate at which a cluster drains a shape, which the audit must find right.
+func (l *lab) drain(c bench.Cluster, s bench.Shape) (float64, error) {
+	t, err := c.Drain(l.ctx, s.Events, nil)
+	if err != nil {
+		return 0, err
 	}
+	_, err = c.Audit(l.ctx, s.Opened()+s.Events)
+	return t.Rate(), err
+}
+
+func (l *lab) drains() error {
+	drain := func(url string, s bench.Shape) (float64, error) { return l.drain(cluster(l.b, url), s) }
 	engine := func(s bench.Shape) func(url string) (float64, error) {
 		return func(url string) (float64, error) { return drain(url, s) }
 	}
@@ -243,6 +246,19 @@ func (l *lab) drains() error {
 		})})
 	}
 	return l.turns("drain", parties...)
+}
+
+// replicas drains by one, two and four replicas of one lane each: each adds throughput, until the machine is full.
+func (l *lab) replicas() error {
+	var parties []party
+	for _, n := range []int{1, 2, 4} {
+		parties = append(parties, party{fmt.Sprint(n), l.copyOf("uniform", func(url string) (float64, error) {
+			c := cluster(l.b, url)
+			c.Replicas, c.Lanes = n, 1
+			return l.drain(c, l.uniform())
+		})})
+	}
+	return l.turns("replicas", parties...)
 }
 
 func (l *lab) appends() error {
