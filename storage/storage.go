@@ -159,9 +159,11 @@ type Options struct {
 	Role, Instance string
 	// MustExist refuses to create a SQLite file that is not there: for commands that only read.
 	MustExist bool
-	Observer  Observer     // nil: none
-	Spans     bool         // tell OpenTelemetry of statements, inside spans that are recorded
-	Logger    *slog.Logger // nil: slog.Default
+	// Secrets are the keys that seal the secrets of events, and open them; nil: events with secrets are refused.
+	Secrets  *event.Keyring
+	Observer Observer     // nil: none
+	Spans    bool         // tell OpenTelemetry of statements, inside spans that are recorded
+	Logger   *slog.Logger // nil: slog.Default
 }
 
 // Opener opens a database of one dialect; each backend registers its own.

@@ -26,7 +26,7 @@ func (Ledger) Begin(ctx context.Context, b event.Batch, records []event.Record) 
 	s := &session{tx: tx, commands: make(map[int64]ledger.Command, len(records)), errs: map[int64]error{}}
 	commands := make([]ledger.Command, 0, len(records))
 	for _, r := range records {
-		p, err := event.DecodePayload(r.Type, r.Data)
+		p, err := decode(tx, r)
 		if err != nil {
 			s.errs[r.Position] = err
 		}
@@ -40,6 +40,15 @@ func (Ledger) Begin(ctx context.Context, b event.Batch, records []event.Record) 
 	}
 	s.state = state
 	return s, nil
+}
+
+// decode opens the secrets of a record, for as long as the batch takes, and reads its data.
+func decode(tx ledger.Tx, r event.Record) (event.Payload, error) {
+	r, err := tx.Open(r)
+	if err != nil {
+		return nil, err
+	}
+	return event.DecodePayload(r.Type, r.Data)
 }
 
 // session is the ledger at work on one batch.

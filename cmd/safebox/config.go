@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
 )
 
 // config is what the environment and the flags say, validated whole: a value that is wrong is never passed on.
@@ -24,6 +25,7 @@ type config struct {
 	HTTPChosen  bool // HTTPAddr was asked for, so it must be had
 	IngestToken string
 	AdminToken  string
+	Secrets     *event.Keyring // seals the secrets of events; empty: events with secrets are refused
 	Lanes       int
 	Batch       int
 	Drain       time.Duration
@@ -75,7 +77,7 @@ func (g *given) Set(text string) error {
 
 // loadConfig reads the settings: a flag wins over a variable, and a variable that is empty counts as unset.
 func loadConfig(flags *pflag.FlagSet, getenv func(string) string) (config, error) {
-	var c config
+	c := config{Secrets: &event.Keyring{}}
 	for _, s := range settings {
 		name, value := "", s.preset
 		if v := getenv(s.env); v != "" {

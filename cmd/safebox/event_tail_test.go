@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,9 +77,8 @@ func TestATailPrintsTheLogFromWhereItIsTold(t *testing.T) {
 }
 
 func TestATailMasksSecrets(t *testing.T) {
-	s := newSite(t, dbtest.SQLite(t))
-	subject := event.EncodeNpub([32]byte{7})
-	s.publish(s.write("secret.jsonl", []byte(fmt.Sprintf(`{"specversion":"1.0","source":"/s","id":"1","type":"safebox.wallet.nwc_rotated.v1","subject":%q,"data":{"nwc_secret":"hunter2"}}`+"\n", subject))))
+	s := newSite(t, dbtest.SQLite(t), secretKey)
+	s.publish(s.write("secret.jsonl", []byte(secretLine("1", "hunter2")+"\n")))
 	for _, args := range [][]string{{"event", "tail"}, {"event", "tail", "--json"}, {"event", "tail", "--group", "g"}} {
 		if out := s.ok(args...); strings.Contains(out, "hunter2") || !strings.Contains(out, "***") {
 			t.Errorf("%q prints %s", args, out)

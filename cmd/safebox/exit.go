@@ -26,6 +26,7 @@ func exitCode(err error) int {
 	var leader *initlock.LeaderError
 	var transient interface{ Transient() bool }
 	var drain *worker.DrainError
+	var closed *event.SealedError
 	switch {
 	case err == nil:
 		return 0
@@ -33,7 +34,7 @@ func exitCode(err error) int {
 		return coded.ExitCode()
 	case errors.As(err, &leader) && leader.Code != 0:
 		return leader.Code
-	case errors.Is(err, storage.ErrConfig), forbidden(err):
+	case errors.Is(err, storage.ErrConfig), forbidden(err), errors.As(err, &closed) && !closed.Known:
 		return exitConfig
 	case errors.Is(err, storage.ErrUnreachable):
 		return exitUnreachable
@@ -77,7 +78,8 @@ func advice(err error) string {
 	case errors.Is(err, storage.ErrNotInitialised):
 		return "start a worker or run `safebox init`"
 	case forbidden(err):
-		return "grant the user in DATABASE that right: to prepare a database it creates tables, and safebox demo a database"
+		return "grant the user in DATABASE that right, or run `safebox init` as the user that has it: to prepare a database takes creating\n" +
+			"  tables, and safebox demo a database; deploy/README.md has a role for each"
 	case lostDatabase(err):
 		return "check that the database runs, then try again"
 	case exitCode(err) == exitAgain:

@@ -16,7 +16,7 @@ import (
 // options say how this process opens the database, in the role that it shows to the server.
 func (a *app) options(role string) storage.Options {
 	return storage.Options{
-		URL: a.conf.Database, Direct: a.conf.Direct, Policy: a.conf.Pool, Role: role, Instance: a.instance, Logger: a.log,
+		URL: a.conf.Database, Direct: a.conf.Direct, Policy: a.conf.Pool, Role: role, Instance: a.instance, Secrets: a.conf.Secrets, Logger: a.log,
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
 )
 
 // setting is a variable of the environment and, unless it is a secret, a flag: a flag would show in the process list.
@@ -99,6 +100,13 @@ var settings = []setting{
 		set: func(c *config, v string, _ bool) error {
 			c.AdminToken = v
 			return token(v)
+		},
+	},
+	{
+		env: event.KeyVariable, secret: true,
+		set: func(c *config, v string, _ bool) (err error) {
+			c.Secrets, err = event.ParseKeyring(v)
+			return err
 		},
 	},
 	{

@@ -293,7 +293,7 @@ func TestAnswersOfAnEmptyClusterAreEmptyLists(t *testing.T) {
 
 func TestEventShowMasksSecretsAndTellsTheOutcome(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
-		s := newSite(t, url)
+		s := newSite(t, url, secretKey)
 		script := demo.NewScript(9, 1)
 		const key = "open-sesame-42"
 		withKey := strings.Replace(string(script.Setup[0]), `"data":{`, `"data":{"access_key":"`+key+`",`, 1)

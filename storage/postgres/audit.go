@@ -105,6 +105,7 @@ func (b *books) Lines(ctx context.Context, partition int, after int64, limit int
 			if err := storage.DecodeRecord(&l.Event, data, metadata); err != nil {
 				return err
 			}
+			l.Event, l.Sealed = b.secrets.Open(l.Topic, l.Event)
 			lines = append(lines, l)
 		}
 		if e.Leg >= 0 {

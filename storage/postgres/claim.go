@@ -25,6 +25,7 @@ var (
 // round trip each, whatever the number of events: Store only queues its statements, and Commit sends them.
 type Batch struct {
 	conn      *pgxpool.Conn // nil once it is committed or rolled back
+	secrets   *event.Keyring
 	topic     string
 	group     string
 	partition int
@@ -126,7 +127,7 @@ func (db *DB) newBatch(ctx context.Context, topic, group string, partition int) 
 	if err != nil {
 		return nil, err
 	}
-	return &Batch{conn: conn, topic: topic, group: group, partition: partition, blocked: map[string]bool{}}, nil
+	return &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group, partition: partition, blocked: map[string]bool{}}, nil
 }
 
 func (b *Batch) queue(q storage.Query, args ...any) {
@@ -195,6 +196,12 @@ func (b *Batch) scanBlocked(results pgx.BatchResults) error {
 
 // Records implements event.Batch.
 func (b *Batch) Records() []event.Record { return b.records }
+
+// Open implements ledger.Tx.
+func (b *Batch) Open(r event.Record) (_ event.Record, err error) {
+	r.Event, err = b.secrets.Open(r.Topic, r.Event)
+	return r, err
+}
 
 // Cursor implements event.Batch.
 func (b *Batch) Cursor() int64 { return b.cursor }

@@ -23,7 +23,7 @@ func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([
 	if len(events) == 0 {
 		return nil, nil
 	}
-	return storage.AppendDistinct(events, func(unique []event.Event) ([]event.Receipt, error) {
+	return storage.AppendSealed(ctx, db.options.Secrets, topic, events, db.Events, func(unique []event.Event) ([]event.Receipt, error) {
 		receipts := make([]event.Receipt, len(unique))
 		for attempt := 1; ; {
 			columns, err := newAppendColumns(unique, receipts)

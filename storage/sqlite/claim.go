@@ -19,6 +19,7 @@ var (
 // Batch is a claimed partition: an open transaction on the writer. The file's write lock excludes every other claim.
 type Batch struct {
 	tx        *transaction
+	secrets   *event.Keyring
 	topic     string
 	group     string
 	partition int
@@ -90,7 +91,7 @@ func (db *DB) newBatch(ctx context.Context, topic, group string, partition int) 
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{tx: tx, topic: topic, group: group, partition: partition, blocked: map[string]bool{}}
+	b := &Batch{tx: tx, secrets: db.options.Secrets, topic: topic, group: group, partition: partition, blocked: map[string]bool{}}
 	err = tx.queryRow(ctx, qClaim, []any{topic, group, partition}, &b.cursor)
 	if errors.Is(err, sql.ErrNoRows) { // the group has not joined the topic
 		err = event.ErrNotFound
@@ -113,6 +114,12 @@ func (b *Batch) read(ctx context.Context, q storage.Query, args ...any) error {
 
 // Records implements event.Batch.
 func (b *Batch) Records() []event.Record { return b.records }
+
+// Open implements ledger.Tx.
+func (b *Batch) Open(r event.Record) (_ event.Record, err error) {
+	r.Event, err = b.secrets.Open(r.Topic, r.Event)
+	return r, err
+}
 
 // Cursor implements event.Batch.
 func (b *Batch) Cursor() int64 { return b.cursor }

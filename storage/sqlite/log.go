@@ -19,7 +19,7 @@ func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([
 	if len(events) == 0 {
 		return nil, nil
 	}
-	return storage.AppendDistinct(events, func(unique []event.Event) (receipts []event.Receipt, err error) {
+	return storage.AppendSealed(ctx, db.options.Secrets, topic, events, db.Events, func(unique []event.Event) (receipts []event.Receipt, err error) {
 		tx, err := db.write(ctx)
 		if err != nil {
 			return nil, err

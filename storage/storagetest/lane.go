@@ -50,6 +50,10 @@ func apply(ctx context.Context, b event.Batch) ([]string, error) {
 	}
 	var commands []ledger.Command
 	for _, r := range b.Records() {
+		r, err := tx.Open(r)
+		if err != nil {
+			return nil, err
+		}
 		p, err := event.DecodePayload(r.Type, r.Data)
 		if err != nil {
 			return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
 )
 
 // patience bounds everything that a test waits for; nothing here takes long unless it is broken.
@@ -35,11 +36,16 @@ func Ready(tb testing.TB, url string) storage.DB {
 // Open opens a database as it is; the handle closes with the test.
 func Open(tb testing.TB, url string) storage.DB {
 	tb.Helper()
+	return openWith(tb, url, Keys)
+}
+
+func openWith(tb testing.TB, url string, keys *event.Keyring) storage.DB {
+	tb.Helper()
 	parsed, err := storage.ParseURL(url)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	db, err := storage.Open(Context(tb), storage.Options{URL: parsed, Role: "test", Instance: tb.Name(), Logger: silent()})
+	db, err := storage.Open(Context(tb), storage.Options{URL: parsed, Role: "test", Instance: tb.Name(), Secrets: keys, Logger: silent()})
 	if err != nil {
 		tb.Fatalf("opening %s: %v", parsed, err)
 	}

@@ -31,6 +31,7 @@ func Run(t *testing.T, url func(testing.TB) string) {
 		tests []conformanceTest
 	}{
 		{"append", appendTests},
+		{"seal", sealTests},
 		{"positions", positionTests},
 		{"claim", claimTests},
 		{"park", parkTests},

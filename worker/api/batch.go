@@ -87,6 +87,9 @@ func (a *answers) refuse(n int, r *event.Refusal) {
 
 func (a *answers) receive(n int, ev event.Event, rec *event.Receipt) {
 	switch rec.Result {
+	case event.Refused:
+		a.refuse(n, rec.Refusal)
+		return
 	case event.Appended:
 		a.Appended++
 	case event.Duplicate:

@@ -93,9 +93,13 @@ func (i *ingest) refuse(w http.ResponseWriter, b []byte, typ string, err error) 
 		return
 	}
 	i.observer.Appended(typ, refused, 1)
+	notTaken(r).write(w)
+}
+
+func notTaken(r *event.Refusal) *problem {
 	p := named(http.StatusUnprocessableEntity, "event-refused", "Event refused", "the event is not taken; field and reason say why")
 	p.ID, p.Source, p.Field, p.Reason = r.ID, r.Source, r.Field, r.Reason
-	p.write(w)
+	return p
 }
 
 func malformed(r *event.Refusal) *problem {
@@ -115,6 +119,9 @@ func writeReceipt(w http.ResponseWriter, ev event.Event, rec event.Receipt) {
 			"the log has an event of this source and id with other content; nothing was written")
 		p.ID, p.Source, p.Partition, p.Position = ev.ID, ev.Source, &rec.Partition, &rec.Position
 		p.write(w)
+		return
+	case event.Refused:
+		notTaken(rec.Refusal).write(w)
 		return
 	}
 	writeJSON(w, "application/json", status, struct {

@@ -45,8 +45,11 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 		return fmt.Errorf("publish to %s: %w", topic, err)
 	}
 	for i, r := range receipts {
-		if r.Result == event.Conflict {
+		switch r.Result {
+		case event.Conflict:
 			return &ConflictError{events[i].Source, events[i].ID}
+		case event.Refused:
+			return fmt.Errorf("publish to %s: %w", topic, r.Refusal)
 		}
 	}
 	return nil

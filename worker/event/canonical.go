@@ -18,9 +18,12 @@ func (s *spec) appendCanonical(dst []byte, v *values) []byte {
 		dst = append(dst, '"')
 		dst = append(dst, m.name...)
 		dst = append(dst, '"', ':')
-		if v[i].state == null {
+		switch v[i].state {
+		case null:
 			dst = append(dst, "null"...)
-		} else {
+		case sealed:
+			dst = append(dst, v[i].text...)
+		default:
 			dst = m.kind.appendCanonical(dst, &v[i])
 		}
 	}

@@ -6,8 +6,9 @@ import (
 )
 
 // DecodePayload reads the data of an event of the catalogue. It takes every form that Decode takes, canonical or not,
-// and refuses what Decode refuses, except for the rules that need the subject. The error is a *Refusal; a record of
-// the log for which there is one was not written by this program's door.
+// and refuses what Decode refuses, except for the rules that need the subject. The error is a *SealedError when a secret
+// is sealed still, as it is in the log: Keyring.Open comes first. Else it is a *Refusal, and a record of the log for which
+// there is one was not written by this program's door.
 func DecodePayload(typ string, data []byte) (Payload, error) {
 	s, ok := byType[typ]
 	if !ok {
@@ -17,9 +18,14 @@ func DecodePayload(typ string, data []byte) (Payload, error) {
 		return nil, tooLarge("the data", len(data))
 	}
 	// One copy of the data holds all of the payload's strings.
-	v, refusal := s.decode(string(data))
+	v, refusal := s.decode(string(data), inTheLog)
 	if refusal != nil {
 		return nil, refusal
+	}
+	if s.secrets {
+		if err := s.unopened(&v); err != nil {
+			return nil, err
+		}
 	}
 	return s.build(v), nil
 }
@@ -32,8 +38,16 @@ func tooLarge(what string, size int) *Refusal {
 	return &Refusal{Reason: fmt.Sprintf("%s has %d bytes, and an event may have at most %d", what, size, MaxSize)}
 }
 
+// place is where data comes from.
+type place uint8
+
+const (
+	atTheDoor place = iota // of a producer
+	inTheLog               // where secrets are sealed
+)
+
 // decode reads the data, a JSON object, by the table of the type.
-func (s *spec) decode(data string) (v values, refusal *Refusal) {
+func (s *spec) decode(data string, from place) (v values, refusal *Refusal) {
 	in := scanner{text: data}
 	if in.peek() != '{' {
 		return v, &Refusal{Field: "data", Reason: "expected a JSON object"}
@@ -64,6 +78,10 @@ func (s *spec) decode(data string) (v values, refusal *Refusal) {
 		}
 		seen |= 1 << i
 		guess = i + 1
+		if from == inTheLog && s.members[i].secret && t.kind == tokenObject && isSealed(t.text) {
+			v[i].state, v[i].text = sealed, t.text
+			continue
+		}
 		if reason := s.members[i].read(t, &v[i]); reason != "" {
 			return v, &Refusal{Field: "data." + s.members[i].name, Reason: reason}
 		}

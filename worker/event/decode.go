@@ -78,7 +78,7 @@ func (e *envelope) decodeData() ([]byte, *Refusal) {
 	if r := s.checkSubject(e.subject.text); r != nil {
 		return nil, r
 	}
-	v, r := s.decode(e.data)
+	v, r := s.decode(e.data, atTheDoor)
 	if r != nil {
 		return nil, r
 	}

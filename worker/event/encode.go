@@ -42,13 +42,13 @@ func appendRedacted(dst []byte, ev Event) []byte {
 	if !ok {
 		return append(dst, mask...)
 	}
-	v, r := s.decode(string(ev.Data))
+	v, r := s.decode(string(ev.Data), inTheLog)
 	if r != nil {
 		return append(dst, mask...)
 	}
 	for i := range s.members {
-		if s.members[i].secret && v[i].state == set {
-			v[i].text = strings.Trim(mask, `"`)
+		if s.members[i].secret && (v[i].state == set || v[i].state == sealed) {
+			v[i].state, v[i].text = set, strings.Trim(mask, `"`)
 		}
 	}
 	return s.appendCanonical(dst, &v)

@@ -65,6 +65,36 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// A batch answers each of its elements as if it had come alone.
+func FuzzDecodeBatch(f *testing.F) {
+	all := seeds()
+	f.Add([]byte("[" + all[0] + "," + all[1] + "]"))
+	f.Add([]byte(" [ {} , " + all[2] + ", 7 ] "))
+	for _, seed := range all {
+		f.Add([]byte("[" + seed + "]"))
+	}
+	f.Fuzz(func(t *testing.T, batch []byte) {
+		decoded, err := event.DecodeBatch(batch)
+		var elements []json.RawMessage
+		if err != nil {
+			var refusal *event.Refusal
+			if !errors.As(err, &refusal) && !errors.Is(err, event.ErrBatchTooLong) {
+				t.Fatalf("the error is no refusal: %v", err)
+			}
+			return
+		}
+		if err := json.Unmarshal(batch, &elements); err != nil || len(elements) != len(decoded) {
+			t.Fatalf("%d answers to %d elements, %v", len(decoded), len(elements), err)
+		}
+		for i, d := range decoded {
+			alone, err := event.Decode(elements[i])
+			if (err == nil) != (d.Refusal == nil) || err == nil && !alone.SameContent(d.Event) {
+				t.Fatalf("element %d: %v in the batch, %v alone", i, d.Refusal, err)
+			}
+		}
+	})
+}
+
 func FuzzDecodePayload(f *testing.F) {
 	for _, info := range event.Catalogue() {
 		f.Add(info.Type, []byte(`{}`))

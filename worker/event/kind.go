@@ -108,6 +108,7 @@ const (
 	absent valueState = iota
 	null
 	set
+	sealed // text is the JSON of what stands in the member's place
 )
 
 // pointer returns a string that may be missing.

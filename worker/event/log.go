@@ -26,6 +26,7 @@ const (
 	Appended  Result = "appended"  // new, and durable now
 	Duplicate Result = "duplicate" // the log has it already, with the same content
 	Conflict  Result = "conflict"  // the log has its identity with other content; nothing was written
+	Refused   Result = "refused"   // it may not be kept as it is; nothing was written
 )
 
 // A Receipt answers one event of an append. For a duplicate or a conflict the place is that of the event in the log.
@@ -33,6 +34,7 @@ type Receipt struct {
 	Result    Result
 	Partition int
 	Position  int64
+	Refusal   *Refusal // why it was refused; else nil
 }
 
 // MaxUnparked is the most parked events that are claimed at once.
@@ -57,7 +59,8 @@ var ErrNotFound = errors.New("not found")
 //     death of the process or of its connection is a Rollback.
 //  4. Errors of statements are *storage.Error, so that they carry a class.
 type Log interface {
-	// Append writes events to the topic and answers each at its index. Events of one call may share an identity.
+	// Append writes events to the topic and answers each at its index. Events of one call may share an identity. Secrets of
+	// the catalogue are kept sealed: an event whose secrets cannot be is refused, and the others are written.
 	Append(ctx context.Context, topic string, events []Event) ([]Receipt, error)
 	// Heads returns the last position of every partition of the topic; its cost does not grow with the log.
 	Heads(ctx context.Context, topic string) (Positions, error)
@@ -84,7 +87,7 @@ type Log interface {
 // A Batch is a claimed run of records and the transaction in which they are processed: whatever a handler does in it
 // commits together with the cursor, or not at all. It is used by one goroutine.
 type Batch interface {
-	// Records are the events after the cursor, in order.
+	// Records are the events after the cursor, in order, with their secrets sealed.
 	Records() []Record
 	// Cursor is the group's position before this batch.
 	Cursor() int64

@@ -1,5 +1,7 @@
 package event
 
+import "slices"
+
 // subjectKind is what the subject of a type stands for.
 type subjectKind uint8
 
@@ -41,6 +43,7 @@ type spec struct {
 	// some says that the data must have at least one member although none is required.
 	some    bool
 	reasons []string // of rejection
+	secrets bool     // a member is secret; byType finds out
 	build   func(v values) Payload
 }
 
@@ -53,7 +56,9 @@ type values [maxMembers]value
 var byType = func() map[string]*spec {
 	table := make(map[string]*spec, len(specs))
 	for i := range specs {
-		table[specs[i].name] = &specs[i]
+		s := &specs[i]
+		s.secrets = slices.ContainsFunc(s.members, func(m member) bool { return m.secret })
+		table[s.name] = s
 	}
 	return table
 }()

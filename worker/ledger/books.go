@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -27,6 +28,8 @@ type Books interface {
 type Line struct {
 	event.Record
 	Entries []Entry
+	// Sealed says why a secret of the event could not be opened, a *event.SealedError; else nil.
+	Sealed error
 }
 
 // linesPage is how many events are read at once.
@@ -88,7 +91,10 @@ func (l Line) check(find func(Finding)) (paysQuote bool) {
 	case e.Outcome != Applied || e.Reason != "":
 		breach("entry_outcome", "an event does not end as %q with the reason %q", e.Outcome, e.Reason)
 	default:
-		payload, err := event.DecodePayload(l.Type, l.Data)
+		payload, err := l.decode()
+		if l.missesKey() { // what it moved is no secret
+			err = nil
+		}
 		if err != nil {
 			breach("entry_outcome", "the entry says that the event was applied, and it cannot be decoded: %v", err)
 			return false
@@ -159,7 +165,7 @@ func (a *Audit) examineQuotes(ctx context.Context, books Books, paid []Line) err
 	for page := range slices.Chunk(paid, keysPage) {
 		quotes, k := make([]string, len(page)), Keys{}
 		for i, l := range page {
-			if p, err := event.DecodePayload(l.Type, l.Data); err == nil { // it was decoded once
+			if p, err := l.decode(); err == nil { // it was decoded once
 				quotes[i] = p.(event.QuotePaid).Quote
 				k.Quotes = append(k.Quotes, quotes[i])
 			}
@@ -179,6 +185,20 @@ func (a *Audit) examineQuotes(ctx context.Context, books Books, paid []Line) err
 		}
 	}
 	return nil
+}
+
+// decode reads the data of the event, when its secrets are open.
+func (l Line) decode() (event.Payload, error) {
+	if l.Sealed != nil {
+		return nil, l.Sealed
+	}
+	return event.DecodePayload(l.Type, l.Data)
+}
+
+// missesKey tells whether a secret of the event stays sealed because its key is not at hand.
+func (l Line) missesKey() bool {
+	var closed *event.SealedError
+	return errors.As(l.Sealed, &closed) && !closed.Known
 }
 
 func (l Line) place() string {

@@ -181,11 +181,15 @@ func (r *rebuild) pop(p int) {
 	f.lines = f.lines[1:]
 }
 
-// loadQuotes takes on the quotes from before the events that the lines name.
+// loadQuotes takes on the quotes from before the events that the lines name. It fails at an event that is sealed with a key
+// that is not at hand.
 func (r *rebuild) loadQuotes(lines []Line) error {
 	var k Keys
 	for _, l := range lines {
-		p, err := event.DecodePayload(l.Type, l.Data)
+		if l.missesKey() {
+			return fmt.Errorf("the log cannot be folded again: %s: %w", l.place(), l.Sealed)
+		}
+		p, err := l.decode()
 		if err != nil {
 			continue
 		}
@@ -337,7 +341,7 @@ func (r *rebuild) again(l Line) (touched []string) {
 		touched = append(touched, e.Subject)
 	}
 	c := Command{Record: l.Record}
-	payload, err := event.DecodePayload(l.Type, l.Data)
+	payload, err := l.decode()
 	switch {
 	case err == nil:
 		c.Payload = payload

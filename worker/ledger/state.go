@@ -9,6 +9,8 @@ import (
 
 // Tx loads and stores the state of a batch inside the batch's transaction. A storage backend's event.Batch implements it.
 type Tx interface {
+	// Open opens the sealed secrets of an event of the log. The error is a *event.SealedError, and the event as it was.
+	Open(e event.Record) (event.Record, error)
 	// Load reads what the keys name.
 	Load(ctx context.Context, k Keys) (*State, error)
 	// Store writes the changes, on top of what other lanes have committed to the same wallets since Load. They are part of

@@ -184,7 +184,7 @@ func (r *rebuild) settleClaims() error {
 }
 
 func (c claim) nonce() (Nonce, bool) {
-	p, err := event.DecodePayload(c.line.Type, c.line.Data)
+	p, err := c.line.decode()
 	n, ok := p.(event.NonceUsed)
 	return Nonce{n.RequesterPubkey, n.Flow, n.Nonce}, ok && err == nil
 }
@@ -222,7 +222,7 @@ func (r *rebuild) settled(c claim, stored *State) bool {
 		}
 		return !s.offers[c.value] && stored.offers[c.value] && r.adopted()
 	case BalanceOverflow:
-		p, err := event.DecodePayload(c.line.Type, c.line.Data)
+		p, err := c.line.decode()
 		t, ok := p.(event.FundsTransferred)
 		payee := s.accounts[c.value]
 		return err == nil && ok && payee != nil && t.Amount > event.MaxAmount-payee.highest

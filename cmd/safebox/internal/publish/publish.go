@@ -77,11 +77,7 @@ func Lines(ctx context.Context, log Appender, in io.Reader, o Options) (Summary,
 			return p.sum, p.flush(ctx)
 		case errors.As(err, &refusal):
 			p.sum.Lines++
-			p.sum.Refused++
-			p.problem(Problem{
-				Line: line, Result: "refused", Field: refusal.Field, Reason: refusal.Reason,
-				Source: refusal.Source, ID: refusal.ID,
-			})
+			p.refuse(line, refusal)
 		case err != nil:
 			return p.sum, errors.Join(fmt.Errorf("reading line %d: %w", line, err), p.flush(ctx))
 		default:
@@ -102,6 +98,11 @@ type publisher struct {
 	events []event.Event
 	lines  []int
 	sum    Summary
+}
+
+func (p *publisher) refuse(line int, r *event.Refusal) {
+	p.sum.Refused++
+	p.problem(Problem{Line: line, Result: "refused", Field: r.Field, Reason: r.Reason, Source: r.Source, ID: r.ID})
 }
 
 func (p *publisher) problem(pr Problem) {
@@ -130,6 +131,8 @@ func (p *publisher) flush(ctx context.Context) error {
 			p.sum.Appended++
 		case event.Duplicate:
 			p.sum.Duplicates++
+		case event.Refused:
+			p.refuse(p.lines[i], r.Refusal)
 		case event.Conflict:
 			p.sum.Conflicts++
 			p.problem(Problem{
