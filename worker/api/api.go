@@ -77,9 +77,9 @@ func routes(o Options) []route {
 		{http.MethodGet, "/livez", nil, nil, liveness(o.Stuck)},
 		{http.MethodGet, "/readyz", nil, nil, readiness(o.Ready)},
 		{http.MethodGet, "/openapi.json", nil, nil, openAPI()},
-		{http.MethodPost, "/v1/events", post, json, &ingest{
+		{http.MethodPost, "/v1/events", post, json, (&budget{most: bodiesLimit}).spend(&ingest{
 			appender: o.Appender, observer: o.Observer, gate: gate, logger: o.Logger, troubles: troubles,
-		}},
+		})},
 	}
 	if o.Metrics != nil {
 		all = append(all, route{http.MethodGet, "/metrics", nil, nil, o.Metrics})

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,20 +96,39 @@ func body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *problem
 		return nil, tooLarge("the body is too long", limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, plain(http.StatusRequestTimeout, "the body took too long to come").with("Connection", "close")
+	case errors.Is(err, errFull):
+		return nil, busy()
 	case err != nil:
 		return nil, plain(http.StatusBadRequest, "the body could not be read to its end").with("Connection", "close")
 	}
 	return b, nil
 }
 
-// read reads to the end, in one piece where the length is known.
+// firstPiece is the most memory that a body gets on the word of its header alone.
+const firstPiece = 128 << 10
+
+// read reads to the end, in one piece where the length is known and not large: a large body gets its memory as it comes.
 func read(r io.Reader, length int64) ([]byte, error) {
-	if length < 0 {
+	switch {
+	case length < 0:
 		return io.ReadAll(r)
+	case length <= firstPiece:
+		b := make([]byte, length)
+		n, err := io.ReadFull(r, b)
+		return b[:n], err
 	}
-	b := make([]byte, length)
-	n, err := io.ReadFull(r, b)
-	return b[:n], err
+	b := make([]byte, 0, firstPiece)
+	for int64(len(b)) < length {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, int(min(int64(len(b)), length-int64(len(b)))))
+		}
+		n, err := r.Read(b[len(b):min(int64(cap(b)), length)])
+		b = b[:len(b)+n]
+		if err != nil && (!errors.Is(err, io.EOF) || int64(len(b)) < length) {
+			return b, err
+		}
+	}
+	return b, nil
 }
 
 func tooLarge(what string, limit int64) *problem {
