@@ -109,6 +109,7 @@ func connConfig(u storage.URL, role, instance string, t *tracer) (*pgx.ConnConfi
 	if err != nil {
 		return nil, fmt.Errorf("%w: database URL %s: %w", storage.ErrConfig, u, flatten(cause(err)))
 	}
+	verified(c)
 	if password, ok := u.Password(); ok {
 		c.Password = password
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,11 +34,10 @@ func scratch(ctx context.Context, on storage.URL, name string) (func(context.Con
 
 // administer runs one statement on a connection of its own: neither statement may stand in a transaction.
 func administer(ctx context.Context, on storage.URL, statement string) error {
-	config, err := pgx.ParseConfig(on.Reveal())
+	config, err := connConfig(on, "scratch", "", nil)
 	if err != nil {
 		return err
 	}
-	config.ConnectTimeout = 5 * time.Second
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
