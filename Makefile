@@ -10,13 +10,15 @@ ARGS      ?=
 PKG       ?= ./...
 BENCH     ?= .
 BENCHTIME ?= 1s
+MINUTES   ?= 30
+SOAK_RATE ?= 300
 FUZZTIME  ?= 10s
 SEED      ?=
 ROUNDS    ?= 8
 ONLY      ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fuzz torture bench bench-packages bench-peers ci clean
+.PHONY: help build run test lint fuzz torture bench bench-packages bench-peers soak ci clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +61,11 @@ bench-packages: ## Run the packages' own benchmarks matching BENCH, BENCHTIME (1
 bench-peers: ## Start fifty replicas at once, beside goose with its session lock (about a minute a round)
 	.ci/need postgresql
 	cd initlock/bench && go test -run '^$$' -bench . -benchtime 1x -timeout 20m .
+
+soak: ## Keep three replicas under load for MINUTES (30) at SOAK_RATE (300) events a second; writes worker/SOAK.md
+	.ci/need postgresql promtool
+	SAFEBOX_SOAK_MINUTES='$(MINUTES)' SAFEBOX_SOAK_RATE='$(SOAK_RATE)' SAFEBOX_SOAK_REPORT='$(CURDIR)/worker' CGO_ENABLED=0 \
+		go test -count 1 -timeout 24h -run '^TestReplicasUnderLoadStayFlat$$' ./cmd/safebox
 
 ci: ## Run everything that continuous integration runs
 	.ci/run
