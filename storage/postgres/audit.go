@@ -27,7 +27,7 @@ func (db *DB) audit(ctx context.Context, topic, group string, more func(*ledger.
 	if err != nil {
 		return a, err
 	}
-	b := &Batch{conn: conn, topic: topic, group: group} // for its rollback, and its way to load
+	b := &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group} // for its rollback, and its way to load
 	defer b.Rollback()
 	if _, err := conn.Exec(ctx, qAuditBegin.SQL); err != nil {
 		return a, wrap(qAuditBegin.Name, err)
