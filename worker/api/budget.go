@@ -43,7 +43,7 @@ func (c *countedBody) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
 	c.held += int64(n)
 	if c.budget.held.Add(int64(n)) > c.budget.most {
-		return n, errFull
+		return 0, errFull // not n as well: who has all the bytes that it wants forgets the error
 	}
 	return n, err
 }
