@@ -18,6 +18,7 @@ import (
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker"
 	"github.com/safebox/safebox/worker/api"
+	"github.com/safebox/safebox/worker/event"
 	"github.com/safebox/safebox/worker/query"
 )
 
@@ -70,6 +71,9 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 	p, err := a.prepare(registry)
 	if err != nil {
 		return err
+	}
+	if a.conf.Secrets.Empty() {
+		a.log.Info("events with secrets (access keys, emergency codes, NWC secrets) are refused: no key is set to seal them with", "set", event.KeyVariable)
 	}
 	o := a.options("worker")
 	o.Observer, o.Spans = registry, traces != nil
