@@ -48,8 +48,21 @@ type DB interface {
 	CheckBackup(ctx context.Context, path string) error
 	// Backup writes the whole database as it is at one moment to a new file, for its owner only, while others go on
 	// writing: on PostgreSQL in pg_dump's custom format, on SQLite as a database. The file has its name only when it is
-	// whole and on disk. Errors beside those of CheckBackup are a *BackupError.
-	Backup(ctx context.Context, path string) (BackupInfo, error)
+	// whole and on disk, and then its checksum is beside it. progress is told how far it is, about once a second; nil: nobody
+	// is. Errors beside those of CheckBackup are a *BackupError.
+	Backup(ctx context.Context, path string, progress func(activity string)) (BackupInfo, error)
+	// Restore fills this database, which must be empty, from a backup that ReadBackup gave, under the initialisation lock,
+	// so that nobody prepares it meanwhile: all of it or nothing. A database with tables is a *NotEmptyError, a lock that
+	// another holds initlock.ErrLocked, a backup of another dialect or a missing pg_restore ErrConfig; everything else a
+	// *RestoreError.
+	Restore(ctx context.Context, b BackupInfo, progress func(activity string)) error
+	// NoteBackup records that a backup was taken, and NoteVerified that the one with this checksum was found good; false
+	// where this database has no record of that one.
+	NoteBackup(ctx context.Context, b BackupInfo) error
+	NoteVerified(ctx context.Context, sha256 string) (bool, error)
+	// LastBackup tells when the last backup was taken, and when one was last found good; zero where none was. It creates
+	// nothing.
+	LastBackup(ctx context.Context) (taken, verified time.Time, err error)
 	// Close gives everything back. Batches that are still open are rolled back.
 	Close() error
 }

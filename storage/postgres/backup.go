@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,29 +28,38 @@ func (db *DB) CheckBackup(ctx context.Context, path string) error {
 	if err := storage.CheckBackupFile(path); err != nil {
 		return err
 	}
-	_, err := db.dumper(ctx)
+	_, err := db.client(ctx, "pg_dump")
 	return err
 }
 
 // Backup implements storage.DB with pg_dump's custom format, from the server itself.
-func (db *DB) Backup(ctx context.Context, path string) (storage.BackupInfo, error) {
-	program, err := db.dumper(ctx)
+func (db *DB) Backup(ctx context.Context, path string, progress func(activity string)) (storage.BackupInfo, error) {
+	program, err := db.client(ctx, "pg_dump")
 	if err != nil {
 		return storage.BackupInfo{}, err
 	}
-	return storage.WriteBackup(path, storage.BackupArchive, func(temporary string) error {
-		dump := exec.CommandContext(ctx, program, "--format=custom", "--no-password", "--file="+temporary)
-		dump.Env = append(withoutSecrets(os.Environ()), db.libpqEnviron()...)
+	return storage.WriteBackup(path, storage.BackupArchive, progress, func(temporary string) error {
 		var told bytes.Buffer
-		dump.Stderr = &told
-		// Asked to end, it ends its statement on the server too.
-		dump.Cancel = func() error { return dump.Process.Signal(os.Interrupt) }
-		dump.WaitDelay = closeGrace
-		if err := dump.Run(); err != nil {
-			return errors.Join(ctx.Err(), fmt.Errorf("%s: %w: %s", program, err, lastOf(told.String())))
-		}
-		return nil
+		return db.runClient(ctx, &told, program, "--format=custom", "--no-password", "--file="+temporary)
 	})
+}
+
+// runClient runs one of PostgreSQL's programs on the server itself. told takes what it says; its end is part of an error.
+func (db *DB) runClient(ctx context.Context, told interface {
+	io.Writer
+	String() string
+}, program string, args ...string,
+) error {
+	c := exec.CommandContext(ctx, program, args...)
+	c.Env = append(withoutSecrets(os.Environ()), db.libpqEnviron()...)
+	c.Stderr = told
+	// Asked to end, it ends its statement on the server too.
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = closeGrace
+	if err := c.Run(); err != nil {
+		return errors.Join(ctx.Err(), fmt.Errorf("%s: %w: %s", program, err, lastOf(told.String())))
+	}
+	return nil
 }
 
 // lastOf is the end of what a program said, which tells why it stopped.
@@ -62,24 +72,25 @@ func lastOf(text string) string {
 	return strings.ToValidUTF8(text, "")
 }
 
-// dumpers is where pg_dump may be, beside PATH.
-var dumpers = "/usr/lib/postgresql/*/bin/pg_dump"
+// clients is where PostgreSQL's programs may be, beside PATH.
+var clients = "/usr/lib/postgresql/*/bin"
 
-// dumper is a pg_dump at least as new as the server, as it must be; else the error is ErrConfig.
-func (db *DB) dumper(ctx context.Context) (string, error) {
+// client is a program of PostgreSQL, pg_dump or pg_restore, at least as new as the server, as it must be; else the error is
+// ErrConfig.
+func (db *DB) client(ctx context.Context, name string) (string, error) {
 	if db.options.Direct.Settings()["sslpassword"] != "" {
-		return "", fmt.Errorf("%w: pg_dump takes no sslpassword from the environment, which is the only way that shows it to nobody: "+
-			"give it a key without a password, or take the backup yourself", storage.ErrConfig)
+		return "", fmt.Errorf("%w: %s takes no sslpassword from the environment, which is the only way that shows it to nobody: "+
+			"give it a key without a password, or run it yourself", storage.ErrConfig, name)
 	}
 	server, err := db.serverMajor(ctx)
 	if err != nil {
 		return "", err
 	}
 	var candidates []string
-	if path, err := exec.LookPath("pg_dump"); err == nil {
+	if path, err := exec.LookPath(name); err == nil {
 		candidates = append(candidates, path)
 	}
-	installed, _ := filepath.Glob(dumpers) // the pattern is well formed
+	installed, _ := filepath.Glob(filepath.Join(clients, name)) // the pattern is well formed
 	candidates = append(candidates, installed...)
 	var found []string
 	for _, path := range candidates {
@@ -94,12 +105,12 @@ func (db *DB) dumper(ctx context.Context) (string, error) {
 		}
 	}
 	if len(found) == 0 {
-		return "", fmt.Errorf("%w: a backup needs pg_dump, which is neither in PATH nor in %s: install PostgreSQL's client programs of "+
-			"version %d or newer (on Debian: postgresql-client-%d)", storage.ErrConfig, filepath.Dir(dumpers), server, server)
+		return "", fmt.Errorf("%w: this needs %s, which is neither in PATH nor in %s: install PostgreSQL's client programs of "+
+			"version %d or newer (on Debian: postgresql-client-%d)", storage.ErrConfig, name, clients, server, server)
 	}
-	return "", fmt.Errorf("%w: the server is PostgreSQL %d, and only an equal or newer pg_dump can back it up; there is %s: install "+
+	return "", fmt.Errorf("%w: the server is PostgreSQL %d, and only an equal or newer %s serves it; there is %s: install "+
 		"PostgreSQL's client programs of version %d or newer (on Debian: postgresql-client-%d)",
-		storage.ErrConfig, server, strings.Join(found, ", "), server, server)
+		storage.ErrConfig, server, name, strings.Join(found, ", "), server, server)
 }
 
 // serverMajor asks the server itself for its version.

@@ -18,9 +18,9 @@ import (
 func onlyDumper(t *testing.T, script string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	elsewhere := dumpers
-	dumpers = filepath.Join(dir, "none")
-	t.Cleanup(func() { dumpers = elsewhere })
+	elsewhere := clients
+	clients = filepath.Join(dir, "none")
+	t.Cleanup(func() { clients = elsewhere })
 	t.Setenv("PATH", dir)
 	if script != "" {
 		if err := os.WriteFile(filepath.Join(dir, "pg_dump"), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
@@ -53,7 +53,7 @@ func TestABackupSaysWhichProgramItLacks(t *testing.T) {
 					t.Errorf("does not say %q: %v", text, err)
 				}
 			}
-			if _, err := db.Backup(t.Context(), path); !errors.Is(err, storage.ErrConfig) {
+			if _, err := db.Backup(t.Context(), path, nil); !errors.Is(err, storage.ErrConfig) {
 				t.Errorf("Backup: %v", err)
 			}
 		})
@@ -81,7 +81,7 @@ func TestPgDumpIsToldThePasswordByItsEnvironmentAloneAndItsWordsAreToldOn(t *tes
 for a in "$@"; do echo "$a"; done >"${0%/*}/arguments"; export >"${0%/*}/environment"
 echo "pg_dump: error: permission denied for table registeredsafebox" >&2; exit 1`)
 	path := filepath.Join(t.TempDir(), "x")
-	_, err := db.Backup(t.Context(), path)
+	_, err := db.Backup(t.Context(), path, nil)
 	var failed *storage.BackupError
 	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "permission denied for table registeredsafebox") || strings.Contains(err.Error(), secret) {
 		t.Errorf("%v", err)
@@ -149,7 +149,7 @@ func TestABackupFindsTheServerItselfAmongSeveralHosts(t *testing.T) {
 	}
 	db := open(t, dbtest.PgBouncer(t, server, "transaction"), storage.Options{Direct: direct})
 	prepare(t, db)
-	b, err := db.Backup(t.Context(), filepath.Join(t.TempDir(), "x"))
+	b, err := db.Backup(t.Context(), filepath.Join(t.TempDir(), "x"), nil)
 	if err != nil || b.Bytes == 0 {
 		t.Errorf("%+v, %v", b, err)
 	}
@@ -160,7 +160,7 @@ func TestABackupIsRefusedWhereTheKeyHasAPassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = (&DB{options: storage.Options{Direct: u}}).dumper(t.Context())
+	_, err = (&DB{options: storage.Options{Direct: u}}).client(t.Context(), "pg_dump")
 	if !errors.Is(err, storage.ErrConfig) || !strings.Contains(err.Error(), "sslpassword") || strings.Contains(err.Error(), "hush") {
 		t.Error(err)
 	}

@@ -21,8 +21,8 @@ const stmtBackup = "backup"
 func (db *DB) CheckBackup(_ context.Context, path string) error { return storage.CheckBackupFile(path) }
 
 // Backup implements storage.DB with SQLite's online backup: the file as it is at one moment, while others go on writing.
-func (db *DB) Backup(ctx context.Context, path string) (storage.BackupInfo, error) {
-	return storage.WriteBackup(path, storage.BackupDatabase, func(temporary string) error {
+func (db *DB) Backup(ctx context.Context, path string, progress func(activity string)) (storage.BackupInfo, error) {
+	return storage.WriteBackup(path, storage.BackupDatabase, progress, func(temporary string) error {
 		return wrap(stmtBackup, db.copyTo(ctx, temporary))
 	})
 }

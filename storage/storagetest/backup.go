@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,6 +24,9 @@ var backupTests = []conformanceTest{
 	{"a backup taken while others write is one moment of the database", backsUpOneMoment},
 	{"a backup replaces nothing", replacesNothing},
 	{"a backup that cannot be written is refused beforehand, and one that fails leaves nothing", leavesNothing},
+	{"a backup is restored whole into an empty database, and into no other", restoresIntoAnEmptyDatabase},
+	{"a file that is not the backup that was taken is told from it", tellsDamage},
+	{"when the last backup was taken, and found good, is on record", recordsBackups},
 }
 
 // Restore makes a database of a backup, as an operator would, and returns its URL.
@@ -44,7 +48,7 @@ func mustBackUp(t *testing.T, db storage.DB, path string) storage.BackupInfo {
 	if err := db.CheckBackup(Context(t), path); err != nil {
 		t.Fatal(err)
 	}
-	b, err := db.Backup(Context(t), path)
+	b, err := db.Backup(Context(t), path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +126,10 @@ func backsUpOneMoment(t *testing.T, f fixture) {
 	if err := <-wrote; err != nil {
 		t.Fatal(err)
 	}
-	restored := Open(t, Restore(t, b, f.empty))
+	restored := Open(t, f.empty(t))
+	if err := restored.Restore(Context(t), b, nil); err != nil {
+		t.Fatal(err)
+	}
 	drain(t, restored)
 	wantSound(t, restored)
 	// Positions are dense within a partition: a hole would be an event that the copy lost.
@@ -137,7 +144,7 @@ func replacesNothing(t *testing.T, f fixture) {
 	if err := os.WriteFile(path, []byte("the only copy"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.db.Backup(Context(t), path)
+	_, err := f.db.Backup(Context(t), path, nil)
 	for what, err := range map[string]error{"Backup": err, "CheckBackup": f.db.CheckBackup(Context(t), path)} {
 		if !errors.Is(err, storage.ErrConfig) {
 			t.Errorf("%s: %v", what, err)
@@ -159,10 +166,116 @@ func leavesNothing(t *testing.T, f fixture) {
 		t.Error(err)
 	}
 	end()
-	if _, err := f.db.Backup(ended, filepath.Join(dir, "x")); !errors.Is(err, context.Canceled) {
+	if _, err := f.db.Backup(ended, filepath.Join(dir, "x"), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("told to stop: %v", err)
 	}
 	onlyIn(t, dir)
+}
+
+func restoresIntoAnEmptyDatabase(t *testing.T, f fixture) {
+	mustAppend(t, f.db, everything(person(1), person(2))...)
+	drain(t, f.db)
+	b := mustBackUp(t, f.db, filepath.Join(t.TempDir(), "wallets.backup"))
+	if read, err := storage.ReadBackup(b.Path, false); err != nil || read.SHA256 != b.SHA256 || read.Format != b.Format || read.Bytes != b.Bytes {
+		t.Fatalf("%+v taken, read as %+v, %v", b, read, err)
+	}
+	want := contents(t, f.db)
+	var full *storage.NotEmptyError
+	if err := f.db.Restore(Context(t), b, nil); !errors.As(err, &full) || !errors.Is(err, storage.ErrConfig) || len(full.Tables) == 0 {
+		t.Errorf("into the database itself: %v", err)
+	}
+	target := Open(t, f.empty(t))
+	wrong := b
+	wrong.Format = "another"
+	if err := target.Restore(Context(t), wrong, nil); !errors.Is(err, storage.ErrConfig) {
+		t.Errorf("a backup of another dialect: %v", err)
+	}
+	broken := b
+	broken.Path = filepath.Join(t.TempDir(), "broken")
+	content, err := os.ReadFile(b.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(broken.Path, content[:len(content)/3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var failed *storage.RestoreError
+	if err := target.Restore(Context(t), broken, nil); !errors.As(err, &failed) {
+		t.Errorf("a third of a backup: %v", err)
+	}
+	told := 0
+	if err := target.Restore(Context(t), b, func(string) { told++ }); err != nil || told == 0 {
+		t.Fatalf("after one that failed: %v, told %d times", err, told)
+	}
+	if diff := cmp.Diff(want, contents(t, target)); diff != "" {
+		t.Errorf("(-database +restored):\n%s", diff)
+	}
+	wantSound(t, target)
+}
+
+func tellsDamage(t *testing.T, f fixture) {
+	b := mustBackUp(t, f.db, filepath.Join(t.TempDir(), "wallets.backup"))
+	file, err := os.OpenFile(b.Path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte{0x5a}, b.Bytes-1); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *storage.CorruptError
+	if _, err := storage.ReadBackup(b.Path, false); !errors.As(err, &corrupt) {
+		t.Errorf("one byte changed: %v", err)
+	}
+	if err := os.Remove(storage.ChecksumFile(b.Path)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.ReadBackup(b.Path, false); !errors.As(err, &corrupt) {
+		t.Errorf("without a checksum: %v", err)
+	}
+	if _, err := storage.ReadBackup(b.Path, true); err != nil {
+		t.Errorf("unchecked: %v", err)
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	if _, err := storage.ReadBackup(none, true); !errors.Is(err, storage.ErrConfig) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	if err := os.WriteFile(none, []byte("a letter"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := storage.ReadBackup(none, true); !errors.As(err, &corrupt) {
+		t.Errorf("no backup at all: %v", err)
+	}
+}
+
+func recordsBackups(t *testing.T, f fixture) {
+	ctx := Context(t)
+	last := func(wantTaken, wantVerified bool) {
+		t.Helper()
+		taken, verified, err := f.db.LastBackup(ctx)
+		if err != nil || taken.IsZero() == wantTaken || verified.IsZero() == wantVerified || wantTaken && time.Since(taken).Abs() > patience {
+			t.Errorf("taken %v, verified %v, %v", taken, verified, err)
+		}
+	}
+	known := func(sum string, want bool) {
+		t.Helper()
+		if found, err := f.db.NoteVerified(ctx, sum); err != nil || found != want {
+			t.Errorf("%s is known: %v, %v", sum, found, err)
+		}
+	}
+	last(false, false)
+	known("a", false)
+	for _, sum := range []string{"a", "b", "a"} {
+		if err := f.db.NoteBackup(ctx, storage.BackupInfo{SHA256: sum, Bytes: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last(true, false)
+	known("c", false)
+	known("a", true)
+	last(true, true)
 }
 
 func onlyIn(t *testing.T, dir string, want ...string) {
