@@ -42,6 +42,7 @@ type engine struct {
 	lanes    prometheus.Gauge
 
 	parkedEvents, parkedWallets prometheus.Gauge
+	backedUp, verified          prometheus.Gauge
 }
 
 func (e *engine) register(reg prometheus.Registerer, groups []string) {
@@ -63,6 +64,10 @@ func (e *engine) register(reg prometheus.Registerer, groups []string) {
 	e.parkedEvents = gauge(reg, ParkedEvents, "Events set aside because they could not be processed.")
 	e.parkedWallets = gauge(reg, ParkedWallets, "Wallets that wait behind a parked event.")
 	e.lanes = gauge(reg, LanesBusy, "Lanes of this replica that work on a batch now.")
+	e.backedUp = gauge(reg, BackupTaken,
+		"When the last backup was taken that the database knows of, in Unix time; 0 when it knows of none.")
+	e.verified = gauge(reg, BackupVerified,
+		"When a backup was last restored and found good, in Unix time; 0 when none was.")
 }
 
 // eventTypes are the values of the label type.
@@ -110,6 +115,12 @@ func (e *engine) Batch(events int, phases map[string]time.Duration) {
 
 // LaneBusy is told +1 when a lane starts on a batch and −1 when it is done with it.
 func (e *engine) LaneBusy(delta int) { e.lanes.Add(float64(delta)) }
+
+// Backups sets when the last backup was taken and when one was last found good; zero where none was.
+func (e *engine) Backups(taken, verified time.Time) {
+	e.backedUp.Set(unix(taken))
+	e.verified.Set(unix(verified))
+}
 
 // ReplicaState is told the state: starting, ready or draining.
 func (e *engine) ReplicaState(s string) { one(e.states, s) }

@@ -41,6 +41,8 @@ const (
 	ParkedEvents     = "safebox_parked_events"
 	ParkedWallets    = "safebox_parked_wallets"
 	LanesBusy        = "safebox_lanes_busy"
+	BackupTaken      = "safebox_backup_taken_timestamp_seconds"
+	BackupVerified   = "safebox_backup_verified_timestamp_seconds"
 	RouterSeconds    = "safebox_watermill_handler_execution_time_seconds"
 	RouterDeliveries = "safebox_watermill_subscriber_messages_received_total"
 )

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
 )
@@ -30,22 +31,23 @@ const (
 // pulse writes the replica's heartbeat and measures the backlog, until it is stopped.
 type pulse struct {
 	replica *Replica
+	down    func(*takenDown) // told when the schema is found below the replica's
 	now     chan struct{}
 	quit    chan struct{}
 	cancel  context.CancelFunc // of a heartbeat that takes too long at the end
-	blind   context.CancelFunc // ends the looks at the guards
+	blind   context.CancelFunc // ends the looks at what changes seldom
 	done    sync.WaitGroup
 }
 
-func (r *Replica) startPulse() *pulse {
+func (r *Replica) startPulse(down func(*takenDown)) *pulse {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &pulse{replica: r, now: make(chan struct{}, 1), quit: make(chan struct{}), cancel: cancel}
+	p := &pulse{replica: r, down: down, now: make(chan struct{}, 1), quit: make(chan struct{}), cancel: cancel}
 	r.vitals.cameRound()
 	looking, blind := context.WithCancel(ctx)
 	p.blind = blind
 	p.done.Go(func() { p.run(ctx) })
-	if r.options.Guards != nil && r.options.Observer != nil {
-		p.done.Go(func() { r.watchGuards(looking) })
+	if r.options.Observer != nil {
+		p.done.Go(func() { r.watchSlowly(looking) })
 	}
 	return p
 }
@@ -90,13 +92,21 @@ func (p *pulse) beat(life context.Context) {
 	ctx, cancel := context.WithTimeout(life, beatTimeout)
 	defer cancel()
 	r := p.replica
-	err := r.options.DB.Beat(ctx, storage.Replica{
-		Instance: r.options.Instance, Version: r.options.Version, Lanes: r.options.Lanes,
-		State: phase(r.phase.Load()).String(), Leader: r.leader.Load(),
-	})
+	marker, err := r.options.DB.Marker().Read(ctx)
+	if err == nil {
+		if down := r.below(marker); down != nil {
+			p.down(down) // there is no table left to write the heartbeat to
+			r.vitals.cameRound()
+			return
+		}
+		err = r.options.DB.Beat(ctx, storage.Replica{
+			Instance: r.options.Instance, Version: r.options.Version, Lanes: r.options.Lanes,
+			State: phase(r.phase.Load()).String(), Leader: r.leader.Load(),
+		})
+	}
 	if r.options.Observer != nil {
 		if err == nil {
-			err = r.measure(ctx)
+			err = r.measure(ctx, marker)
 		}
 		if err != nil {
 			r.options.Observer.Unmeasured()
@@ -110,12 +120,8 @@ func (p *pulse) beat(life context.Context) {
 }
 
 // measure reads what the database alone knows and tells all of it, or nothing.
-func (r *Replica) measure(ctx context.Context) error {
+func (r *Replica) measure(ctx context.Context, marker initlock.Record) error {
 	if err := r.readClock(ctx); err != nil {
-		return err
-	}
-	marker, err := r.options.DB.Marker().Read(ctx)
-	if err != nil {
 		return err
 	}
 	backlog, err := Backlog(ctx, r.options.DB)
@@ -171,10 +177,11 @@ func (c *readings) add(r reading) time.Duration {
 	return slices.MinFunc(known, func(a, b reading) int { return cmp.Compare(a.within, b.within) }).offset
 }
 
-// watchGuards looks at the guards now and then, until ctx ends. An index that someone dropped lets values in that no start
-// has seen.
-func (r *Replica) watchGuards(ctx context.Context) {
+// watchSlowly looks now and then at what changes seldom, until ctx ends: the guards, since an index that someone dropped lets
+// values in that no start has seen, and the record of the backups.
+func (r *Replica) watchSlowly(ctx context.Context) {
 	for {
+		r.lookAtBackups(ctx)
 		pause := guardsEvery
 		if r.lookAtGuards(ctx) > 0 {
 			pause = guardsBroken
@@ -189,8 +196,23 @@ func (r *Replica) watchGuards(ctx context.Context) {
 	}
 }
 
+// lookAtBackups tells the observer how old the backups are.
+func (r *Replica) lookAtBackups(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	taken, verified, err := r.options.DB.LastBackup(ctx)
+	if err != nil {
+		r.logger.Debug("the record of the backups could not be read; trying again later", "error", err)
+		return
+	}
+	r.options.Observer.Backups(taken, verified)
+}
+
 // lookAtGuards tells the observer of the values that break each guard, and returns how many there are.
 func (r *Replica) lookAtGuards(ctx context.Context) (violations int) {
+	if r.options.Guards == nil {
+		return 0
+	}
 	ctx, cancel := context.WithTimeout(ctx, guardsTimeout)
 	defer cancel()
 	found, err := r.options.Guards(ctx)

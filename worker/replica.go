@@ -40,6 +40,8 @@ type Observer interface {
 	ClockOffset(d time.Duration)
 	// Guard counts the values that break a guard.
 	Guard(guard string, violations int)
+	// Backups is when the last backup was taken and when one was last found good; zero where none was.
+	Backups(taken, verified time.Time)
 	// Measured is told after a heartbeat that read all of Backlog, OldestPending, Parked and Marker; Unmeasured after one
 	// that could not, which makes what they told before old news.
 	Measured(at time.Time)
@@ -98,9 +100,12 @@ type Replica struct {
 	tell    Supervisor
 	phase   atomic.Int32
 	leader  atomic.Bool
+	down    atomic.Pointer[takenDown] // while the replica waits for its schema
 	vitals  vitals
 	clock   readings     // of the database's clock
 	offset  atomic.Int64 // what they come to, in nanoseconds
+
+	revision string // the oldest of the schema that it works with, as far as is known
 }
 
 type phase int32
@@ -155,7 +160,16 @@ func (r *Replica) Run(ctx context.Context) (err error) {
 	if err := r.initialise(running); err != nil {
 		return unlessStopped(running, ctx, err)
 	}
-	return unlessStopped(running, ctx, r.process(running, b, web))
+	for {
+		err := r.process(running, b, web)
+		var down *takenDown
+		if r.options.UntilIdle || !errors.As(err, &down) {
+			return unlessStopped(running, ctx, err)
+		}
+		if err := r.awaitSchema(running, down); err != nil {
+			return unlessStopped(running, ctx, nil) // it was told to end, and had nothing in hand
+		}
+	}
 }
 
 // unlessStopped drops what the end of running led to when it was stopped from inside: the reason for that is told elsewhere.
@@ -172,14 +186,21 @@ func (r *Replica) initialise(ctx context.Context) error {
 		return err
 	}
 	r.leader.Store(res.Outcome == initlock.OutcomeLed)
+	r.revision = res.Record.Revision
+	if res.Outcome == initlock.OutcomeNewer {
+		r.revision = res.Record.OldestCompatible
+	}
 	if r.options.Observer != nil {
 		r.options.Observer.Schema(res.Record.Revision)
 	}
 	return nil
 }
 
-// process runs lanes and heartbeat until ctx ends, then drains.
+// process runs lanes and heartbeat until ctx ends, then drains. It is a *takenDown when the schema was taken down: then
+// nothing is drained, and the web goes on.
 func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	router, err := bus.NewRouter(r.logger, r.options.Drain)
 	if err != nil {
 		return err
@@ -199,8 +220,8 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	if err != nil {
 		r.logger.Debug("the database's clock could not be read; the next heartbeat tries again", "error", err)
 	}
-	pulse := r.startPulse() //nolint:contextcheck // it beats through the drain, after ctx has ended
-	defer pulse.stop()      //nolint:contextcheck // the same
+	pulse := r.startPulse(func(down *takenDown) { end(down) }) //nolint:contextcheck // it beats through the drain, after ctx has ended
+	defer pulse.stop()                                         //nolint:contextcheck // the same
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	if err := router.Start(hard); err != nil {
@@ -210,6 +231,13 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	r.tell.Ready()
 	r.logger.Info("processing events", "lanes", r.options.Lanes, "batch", r.options.Batch)
 	err = r.waitForEnd(ctx, router)
+	if down := asDown(ctx); down != nil && err == nil {
+		abandon()
+		if err := router.Close(); err != nil {
+			r.logger.Debug("the batches in hand ended with the schema", "error", err)
+		}
+		return down
+	}
 
 	r.setPhase(draining)
 	r.tell.Stopping()
@@ -279,8 +307,12 @@ func (r *Replica) now() time.Time { return time.Now().Add(time.Duration(r.offset
 // Checks tells whether the replica can do its work now.
 func (r *Replica) Checks(ctx context.Context) []api.Check {
 	p := phase(r.phase.Load())
+	prepared := "the database is prepared, by this replica or another"
+	if down := r.down.Load(); down != nil {
+		prepared = down.Error()
+	}
 	checks := []api.Check{
-		{Name: "initialised", OK: p != starting, Detail: "the database is prepared, by this replica or another"},
+		{Name: "initialised", OK: p != starting, Detail: prepared},
 		{Name: "not_draining", OK: p != draining, Detail: "the replica takes new work"},
 		{Name: "database", OK: true, Detail: "the database answers"},
 	}

@@ -15,6 +15,8 @@ type Pace struct {
 	Patience time.Duration                     // how old or how late something may be before it counts as stuck
 	Silence  time.Duration                     // how long a replica may go without reading the database
 	Late     time.Duration                     // the lag that counts as late
+	Backup   time.Duration                     // how old the last backup may be
+	Proof    time.Duration                     // how long before the last backup one may last have been found good
 	For      func(time.Duration) time.Duration // how long a condition holds before its alert fires
 	Every    time.Duration                     // between two evaluations; 0: the server's own
 }
@@ -22,6 +24,7 @@ type Pace struct {
 // Production is the pace of the rules that are kept in the repository.
 var Production = Pace{
 	Window: 5 * time.Minute, Patience: 2 * time.Minute, Silence: 30 * time.Second, Late: 5 * time.Second,
+	Backup: 26 * time.Hour, Proof: 8 * 24 * time.Hour,
 	For: func(d time.Duration) time.Duration { return d },
 }
 
@@ -166,6 +169,18 @@ func Alerts(p Pace) []Alert {
 			Expr:        most(m.GuardViolations, "guard") + " > 0",
 			Summary:     "{{ $value }} values break the guard {{ $labels.guard }}",
 			Description: "Several wallets share a value that must be unique; the next leader will refuse to prepare the database.",
+		},
+		{
+			Name: "SafeboxBackupOld", Severity: Ticket,
+			Expr:        "time() - (" + most(m.BackupTaken) + " != 0) > " + promSeconds(p.Backup),
+			Summary:     "The last backup was taken {{ $value | humanizeDuration }} ago",
+			Description: "`safebox backup` was run before and is not any more. A database that was never backed up by it is left alone.",
+		},
+		{
+			Name: "SafeboxBackupUnverified", Severity: Ticket, For: time.Hour,
+			Expr:        most(m.BackupTaken) + " - " + most(m.BackupVerified) + " > " + promSeconds(p.Proof),
+			Summary:     "No backup has been found good for long, or ever",
+			Description: "Backups are taken, and none was restored lately: whether they can be is not known. `safebox backup verify FILE` tells.",
 		},
 		{
 			Name: "SafeboxDiskFull", Severity: Page,

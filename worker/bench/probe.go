@@ -57,6 +57,7 @@ func (p *probe) ClockOffset(time.Duration)           {}
 func (p *probe) Guard(string, int)                   {}
 func (p *probe) Measured(time.Time)                  {}
 func (p *probe) Unmeasured()                         {}
+func (p *probe) Backups(_, _ time.Time)              {}
 
 // tell says every tenth of a second how much is processed, until it is stopped.
 func (p *probe) tell(told func(done int)) (stop func()) {
