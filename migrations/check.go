@@ -68,6 +68,12 @@ func Check(ctx context.Context, db *sql.DB, o CheckOptions) (CheckReport, error)
 	return r, nil
 }
 
+// Drifted tells whether a difference is more than harmless.
+func (r CheckReport) Drifted() bool {
+	w := worst(r.Differences)
+	return w != "" && w != Harmless
+}
+
 // advice says what to do about a report that names no problem, "" where all is well.
 func (r CheckReport) advice(counts Verdict) string {
 	switch {
@@ -78,7 +84,7 @@ func (r CheckReport) advice(counts Verdict) string {
 	case !r.Head:
 		return fmt.Sprintf("The database is %s behind: run `safebox migrate upgrade head`.", count(len(r.Pending), "revision", "revisions"))
 	case counts == Harmless:
-		return "Nothing has to be done: no program notices these differences. Remove them, or allow harmless ones."
+		return "Nothing has to be done: no program notices these differences. Remove them, or pass over them with --allow-harmless."
 	}
 	return ""
 }

@@ -3,7 +3,7 @@
 // Alembic made.
 //
 // All of it runs on a *sql.DB of exactly one connection: the one that holds the initialisation lock. [Prepare], [Upgrade],
-// [Downgrade] and [Stamp] must run under that lock; [Current], [Check], [Losses], [Script] and [Guard] only read and need
+// [Downgrade] and [Stamp] must run under that lock; [Current], [Check], [Foresee], [Script] and [Guard] only read and need
 // none.
 //
 // Invariants, which the tests cite by number:

@@ -98,20 +98,6 @@ func Downgrade(ctx context.Context, db *sql.DB, o Options, target string) (Repor
 	return r, nil
 }
 
-// Losses lists what a downgrade to the target would take away now. It writes nothing. Its errors are those of Downgrade
-// but for the *LossError.
-func Losses(ctx context.Context, db *sql.DB, d storage.Dialect, target string) ([]Loss, error) {
-	j, err := newJob(db, Options{Dialect: d, Yes: true})
-	if err != nil {
-		return nil, err
-	}
-	f, p, to, err := j.aim(ctx, CommandDowngrade, target)
-	if err != nil {
-		return nil, err
-	}
-	return j.foreseeLosses(ctx, f.catalogue, p.applied, to)
-}
-
 // foreseeLosses counts what the way down takes away, and refuses it where it must not be or nobody allowed it.
 func (j *job) foreseeLosses(ctx context.Context, c catalogue, from, to int) ([]Loss, error) {
 	j.progress("looking for what would be lost")
@@ -184,18 +170,33 @@ func (s *set) probes(c catalogue, from, to int) []probe {
 }
 
 func (s *set) probeTable(name string) probe {
-	if name != replicaTable {
-		return probe{fmt.Sprintf("(SELECT count(*) FROM %s)", name), Loss{Table: name, What: lostRows}, nil}
+	loss, which := Loss{Table: name, What: lostRows}, ""
+	switch name {
+	case replicaTable:
+		loss.What, which = atWork, " WHERE seen_at > now() - interval '30 seconds'"
+		if s.dialect == storage.SQLite {
+			which = " WHERE seen_at > strftime('%Y-%m-%dT%H:%M:%f', 'now', '-30 seconds')"
+		}
+	case cursorTable:
+		which = " WHERE position <> 0" // a worker makes the others anew when it starts
+	case currencyTable:
+		codes := builtInSeed().sorted()
+		quoted := make([]string, len(codes))
+		for i, c := range codes {
+			quoted[i] = quote(c.Code)
+		}
+		which = fmt.Sprintf(" WHERE currency_rate IS NOT NULL OR refresh_time IS NOT NULL OR currency_code NOT IN (%s)", strings.Join(quoted, ", "))
 	}
-	lately := "now() - interval '30 seconds'"
-	if s.dialect == storage.SQLite {
-		lately = "strftime('%Y-%m-%dT%H:%M:%f', 'now', '-30 seconds')"
-	}
-	return probe{fmt.Sprintf("(SELECT count(*) FROM %s WHERE seen_at > %s)", name, lately), Loss{Table: name, What: atWork}, nil}
+	return probe{fmt.Sprintf("(SELECT count(*) FROM %s%s)", name, which), loss, nil}
 }
 
-// replicaTable has a row for each worker, which it writes every few seconds.
-const replicaTable = "safebox_replica"
+// Tables of which not every row is lost: safebox_replica has one for each worker, which it writes every few seconds; and the
+// seed fills currencyrate again with currencies that nobody has quoted.
+const (
+	replicaTable  = "safebox_replica"
+	cursorTable   = "event_cursor"
+	currencyTable = "currencyrate"
+)
 
 func (s *set) probeColumn(name string, col column) probe {
 	differs := "IS DISTINCT FROM"

@@ -103,6 +103,28 @@ func Upgrade(ctx context.Context, db *sql.DB, o Options, target string) (Report,
 	return r, nil
 }
 
+// Foresee refuses what a command would refuse before it changes anything, and writes nothing: so that a mistake is told
+// before a lock is taken. Its errors are those of Upgrade, Downgrade and Stamp that say so.
+func Foresee(ctx context.Context, db *sql.DB, o Options, c Command, target string) error {
+	j, err := newJob(db, o)
+	if err != nil {
+		return err
+	}
+	if c == CommandStamp {
+		_, err := j.judge(ctx, target)
+		return err
+	}
+	f, p, to, err := j.aim(ctx, c, target)
+	if err != nil {
+		return err
+	}
+	if c == CommandDowngrade {
+		_, err := j.foreseeLosses(ctx, f.catalogue, p.applied, to)
+		return err
+	}
+	return j.foresee(ctx, f, p.applied, to)
+}
+
 // aim reads the facts, plans, and finds the place that a command goes to.
 func (j *job) aim(ctx context.Context, c Command, target string) (f facts, p plan, to int, err error) {
 	j.progress("inspecting the database")

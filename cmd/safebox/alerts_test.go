@@ -22,6 +22,7 @@ import (
 // heartbeats, by which the backlog is known.
 var hurried = watch.Pace{
 	Window: 10 * time.Second, Patience: 6 * time.Second, Silence: 8 * time.Second, Late: time.Second, Every: 500 * time.Millisecond,
+	Backup: 2 * time.Second, Proof: 2 * time.Second,
 	For: func(d time.Duration) time.Duration { return d / 120 },
 }
 
@@ -149,10 +150,12 @@ func TestEveryAlertFiresByItsFaultAndIsOverWithIt(t *testing.T) {
 
 	if long {
 		alertsOfALock(t, s, p, script, ps, starved)
-		ps[1] = s.start(nil, "worker")
+		s.ok("backup", "once.backup")
+		ps[1] = s.start(nil, "worker") // its first look finds the backup, which is old by then
 		scraped(t, p.prometheus, ps...)
 		ps[1].await(nowReady)
 		p.resolves("SafeboxReplicaDown")
+		p.fires("SafeboxBackupOld", "SafeboxBackupUnverified")
 		alertsOfAnotherBuild(t, s, p, &ps)
 		alertsOfAFullDisk(t, s, server, p, ps[0])
 	}

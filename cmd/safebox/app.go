@@ -42,7 +42,7 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 	}()
 	a.log = slog.New(slog.DiscardHandler)
 	root := a.root() //nolint:contextcheck // commands get their context when they run
-	root.SetArgs(args)
+	root.SetArgs(countable(args))
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.begun {
 		err = &usageError{err}
@@ -88,7 +88,8 @@ func (a *app) root() *cobra.Command {
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.AddCommand(
 		a.workerCommand(), a.initCommand(), a.demoCommand(), a.benchCommand(), a.eventCommand(), a.walletCommand(), a.parkedCommand(),
-		a.guardCommand(), a.auditCommand(), a.statusCommand(), a.doctorCommand(), a.healthcheckCommand(), a.migrateCommand(), a.versionCommand(),
+		a.guardCommand(), a.auditCommand(), a.statusCommand(), a.doctorCommand(), a.healthcheckCommand(), a.migrateCommand(),
+		a.backupCommand(), a.restoreCommand(), a.versionCommand(),
 	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

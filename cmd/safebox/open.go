@@ -63,7 +63,7 @@ func usable(m initlock.Record) error {
 	case m.State == initlock.Failed && m.Revision < newest:
 		return notReady("the database is not ready: %s failed to prepare it: %s", m.Holder, m.Error)
 	case m.Revision < newest:
-		return notReady("the database is at revision %s and this program needs %s", m.Revision, newest)
+		return notReady("the database is at %s and this program needs %s", spelt(m.Revision), newest)
 	case m.OldestCompatible > newest:
 		return &failure{
 			Code: exitConfig, Err: fmt.Errorf("the database is at revision %s, which needs a program of revision %s or newer; this one knows %s",

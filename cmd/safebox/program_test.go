@@ -123,10 +123,35 @@ func (s *site) runAlone(env []string, args ...string) result {
 	return result{out.String(), problems.String(), c.ProcessState.ExitCode(), time.Since(begun)}
 }
 
+// here runs a command to its end in the test's own process, which is cheaper than a process of its own.
+func (s *site) here(args ...string) result {
+	s.t.Helper()
+	settings := map[string]string{"DATABASE": s.url, "SAFEBOX_HTTP_ADDR": "127.0.0.1:0"}
+	for _, kv := range s.env {
+		name, value, _ := strings.Cut(kv, "=")
+		settings[name] = value
+	}
+	var out, problems bytes.Buffer
+	a := app{in: strings.NewReader(""), out: &out, err: &problems, getenv: func(name string) string { return settings[name] }}
+	begun := time.Now()
+	code := a.run(s.t.Context(), args)
+	return result{out.String(), problems.String(), code, time.Since(begun)}
+}
+
+// does is here for a command that has to succeed.
+func (s *site) does(args ...string) string {
+	s.t.Helper()
+	return s.succeeded(args, s.here(args...))
+}
+
 // ok runs the program and expects it to succeed.
 func (s *site) ok(args ...string) string {
 	s.t.Helper()
-	r := s.run(args...)
+	return s.succeeded(args, s.run(args...))
+}
+
+func (s *site) succeeded(args []string, r result) string {
+	s.t.Helper()
 	if r.code != 0 {
 		s.t.Fatalf("safebox %s: exit %d\n%s%s", strings.Join(args, " "), r.code, r.stdout, r.stderr)
 	}
@@ -136,7 +161,17 @@ func (s *site) ok(args ...string) string {
 // answer runs the program with --json and reads its one document, whatever the exit code.
 func answer[T any](s *site, args ...string) (T, result) {
 	s.t.Helper()
-	r := s.run(append(args, "--json")...)
+	return decoded[T](s, args, s.run(append(args, "--json")...))
+}
+
+// answerHere is answer in the test's own process.
+func answerHere[T any](s *site, args ...string) (T, result) {
+	s.t.Helper()
+	return decoded[T](s, args, s.here(append(args, "--json")...))
+}
+
+func decoded[T any](s *site, args []string, r result) (T, result) {
+	s.t.Helper()
 	var v T
 	d := json.NewDecoder(strings.NewReader(r.stdout))
 	if err := d.Decode(&v); err != nil {
@@ -209,7 +244,10 @@ func (s *site) start(env []string, args ...string) *process {
 func (s *site) launch(c *exec.Cmd) *process {
 	s.t.Helper()
 	p := &process{t: s.t, cmd: c, log: newJournal(), ended: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	p.cmd.Stderr = p.log
+	if p.cmd.Stdout == nil {
+		p.cmd.Stdout = p.log
+	}
 	if err := p.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

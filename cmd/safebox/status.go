@@ -132,6 +132,13 @@ func (a *app) printStatus(s status) error {
 	}
 	t.Row("backlog", waiting)
 	t.Row("parked", terminal.Plural(s.Parked, "event")+" of "+terminal.Plural(s.ParkedWallets, "wallet"))
+	if s.BackedUp != nil {
+		verified := "none was ever verified"
+		if s.Verified != nil {
+			verified = "one was verified " + terminal.Moment(*s.Verified)
+		}
+		t.Row("backup", terminal.Moment(*s.BackedUp)+"; "+verified)
+	}
 	t.Row("workers", terminal.Count(len(s.Workers)))
 	if err := t.Flush(); err != nil || len(s.Workers) == 0 {
 		return err

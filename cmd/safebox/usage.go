@@ -3,6 +3,8 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,6 +68,19 @@ func strict(help *cobra.Command) {
 		}
 		return nil
 	}
+}
+
+// count is a target of safebox migrate that counts down from where the database is.
+var count = regexp.MustCompile(`^-[0-9]+$`)
+
+// countable lets the commands of safebox migrate take -1 as Alembic's do, where it would else be read as a flag.
+func countable(args []string) []string {
+	i := slices.IndexFunc(args, count.MatchString)
+	if i < 0 || !slices.Contains(args[:i], "migrate") || slices.Contains(args[:i], "--") {
+		return args
+	}
+	rest := slices.Concat(args[:i], args[i+1:])
+	return append(rest, "--", args[i])
 }
 
 // exactly is cobra.ExactArgs with the names of the arguments in its message.

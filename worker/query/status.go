@@ -24,6 +24,8 @@ type Status struct {
 	OldestPending *time.Time        `json:"oldest_pending"`
 	Parked        int64             `json:"parked"`
 	ParkedWallets int64             `json:"parked_wallets"`
+	BackedUp      *time.Time        `json:"backed_up"`       // when the last backup was taken; null where none is on record
+	Verified      *time.Time        `json:"backup_verified"` // when one was last found good
 	Workers       []storage.Replica `json:"workers"`
 	Init          Init              `json:"init"`
 	Database      string            `json:"database"` // without the password
@@ -39,7 +41,8 @@ type Init struct {
 	Waiters  []string       `json:"waiters"`  // who has waited for more than a second; null where that cannot be known
 }
 
-func newInit(m initlock.Record, e storage.Election) Init {
+// NewInit puts the marker and the lock together.
+func NewInit(m initlock.Record, e storage.Election) Init {
 	s := Init{State: m.State, Epoch: m.Epoch, Waiters: e.Waiters}
 	if !e.Held {
 		return s
@@ -75,7 +78,7 @@ func ReadStatus(ctx context.Context, db storage.DB, o StatusOptions) (Status, er
 	problem := o.Usable(m)
 	s := Status{
 		Ready: problem == nil, State: m.State, Revision: m.Revision, Leader: m.Holder, Activity: m.Activity, Error: m.Error,
-		Workers: []storage.Replica{}, Init: newInit(m, election), Database: o.Database.String(),
+		Workers: []storage.Replica{}, Init: NewInit(m, election), Database: o.Database.String(),
 	}
 	if !s.Ready {
 		if s.Error == "" && m.State == initlock.Ready {
@@ -103,6 +106,16 @@ func ReadStatus(ctx context.Context, db storage.DB, o StatusOptions) (Status, er
 	}
 	if s.Parked, s.ParkedWallets, err = db.ParkedCount(ctx, event.Topic, o.Group); err != nil {
 		return s, err
+	}
+	taken, verified, err := db.LastBackup(ctx)
+	if err != nil {
+		return s, err
+	}
+	if !taken.IsZero() {
+		s.BackedUp = &taken
+	}
+	if !verified.IsZero() {
+		s.Verified = &verified
 	}
 	workers, err := db.Replicas(ctx, fresh)
 	s.Workers = append(s.Workers, workers...)
