@@ -11,6 +11,9 @@
 // Draining closes them in the reverse order: stop claiming and finish the batches in hand, finish the requests in hand,
 // take the heartbeat away. Readiness is refused from the first moment of the drain.
 //
+// Where an operator takes the schema down below the replica's, steps 3 and 4 are closed, nothing is drained, and the replica
+// waits until the schema is back: alive, not ready, and without bringing it back itself.
+//
 // A Supervisor, such as systemd, is told of all that, and gets signs of life while the replica moves. Waiting for the database
 // is moving: only what a restart would mend keeps the signs away (see vitals).
 //

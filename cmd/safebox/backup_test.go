@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +48,20 @@ func TestABackupTakenWhileAReplicaWritesIsVerifiedAndRestored(t *testing.T) {
 		if r := s.here("restore", file); r.code != exitConfig || !strings.Contains(r.stderr, "has tables") || !strings.Contains(r.stderr, "nothing was changed") {
 			t.Errorf("over the database itself: exit %d\n%s", r.code, r.stderr)
 		}
+		locked, release := s.sibling(), make(chan struct{})
+		began := make(chan struct{})
+		leads := locked.replica("a-leader", func(context.Context) error {
+			close(began)
+			<-release
+			return errors.New("enough")
+		})
+		<-began
+		if r := locked.here("restore", file); r.code != exitAgain || !strings.Contains(r.stderr, "is held by another process") ||
+			!strings.Contains(r.stderr, "`safebox status` tells which") {
+			t.Errorf("while a leader is at work: exit %d\n%s", r.code, r.stderr)
+		}
+		close(release)
+		<-leads
 		to := s.sibling()
 		if told := to.does("restore", file); !strings.Contains(told, "at revision 20261123_0004") {
 			t.Errorf("restored: %s", told)
