@@ -64,7 +64,7 @@ func failed(r migrations.CheckReport) error {
 	switch {
 	case r.Problem != "":
 		e.Err = errors.New(r.Problem)
-	case len(r.Differences) > 0:
+	case r.Drifted() || r.Head:
 		e.Err = errors.New("the tables are not those of " + spelt(r.Revision))
 	default:
 		e.Err = errors.New("the database is at " + spelt(r.Revision) + " and this build knows " + migrations.Latest())
