@@ -181,11 +181,11 @@ func (c *readings) add(r reading) time.Duration {
 // values in that no start has seen, and the record of the backups.
 func (r *Replica) watchSlowly(ctx context.Context) {
 	for {
-		r.lookAtBackups(ctx)
 		pause := guardsEvery
 		if r.lookAtGuards(ctx) > 0 {
 			pause = guardsBroken
 		}
+		r.lookAtBackups(ctx)
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-ctx.Done():
