@@ -69,7 +69,7 @@ func (n *narrator) line(ctx context.Context, db storage.DB) string {
 	case waiting:
 		activity += holder(ctx, db)
 	}
-	if d := time.Since(since).Round(time.Second); d > 0 {
+	if d := time.Since(since).Round(time.Second); d > time.Second {
 		activity += ", for " + d.String()
 	}
 	return terminal.Line(activity)

@@ -60,8 +60,8 @@ func (db *DB) Restore(ctx context.Context, b storage.BackupInfo, progress func(a
 
 // listener hears what pg_restore says of its progress, and keeps what it says of its end.
 type listener struct {
-	bytes.Buffer
-	tell func(activity string)
+	heard bytes.Buffer
+	tell  func(activity string)
 }
 
 func (l *listener) Write(p []byte) (int, error) {
@@ -70,8 +70,10 @@ func (l *listener) Write(p []byte) (int, error) {
 			l.tell("restoring: " + what)
 		}
 	}
-	return l.Buffer.Write(p)
+	return l.heard.Write(p)
 }
+
+func (l *listener) String() string { return l.heard.String() }
 
 // NoteBackup implements storage.DB. It looks for the table before it makes it, which wants a right that not everyone has who
 // may take a backup.
