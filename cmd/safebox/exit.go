@@ -27,6 +27,8 @@ func exitCode(err error) int {
 	var transient interface{ Transient() bool }
 	var drain *worker.DrainError
 	var closed *event.SealedError
+	var backup *storage.BackupError
+	var restore *storage.RestoreError
 	switch {
 	case err == nil:
 		return 0
@@ -44,8 +46,10 @@ func exitCode(err error) int {
 		return exitData
 	case lostDatabase(err):
 		return exitUnreachable
-	case errors.As(err, &drain):
+	case errors.As(err, &drain), errors.As(err, &backup): // the disk may have room by then
 		return exitAgain
+	case errors.As(err, &restore):
+		return exitData
 	case errors.As(err, &transient) && transient.Transient(), errors.Is(err, context.DeadlineExceeded):
 		return exitAgain
 	default:

@@ -31,6 +31,8 @@ func TestExitCodesFollowFromTheTypeOfTheError(t *testing.T) {
 		{"a busy file", statement(storage.Busy), exitAgain},
 		{"no connection free in time", &storage.PoolTimeoutError{}, exitAgain},
 		{"a drain that took too long", &worker.DrainError{}, exitAgain},
+		{"a backup that could not be taken", &storage.BackupError{Err: errors.New("x")}, exitAgain},
+		{"a backup that could not be restored", &storage.RestoreError{Err: errors.New("x")}, exitData},
 		{"a database that is not initialised", storage.ErrNotInitialised, exitAgain},
 		{"a deadline", context.DeadlineExceeded, exitAgain},
 		{"a wrong variable", &settingError{Name: "X", Err: errors.New("x")}, exitConfig},
