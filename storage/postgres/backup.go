@@ -44,12 +44,14 @@ func (db *DB) Backup(ctx context.Context, path string, progress func(activity st
 	})
 }
 
-// runClient runs one of PostgreSQL's programs on the server itself. told takes what it says; its end is part of an error.
-func (db *DB) runClient(ctx context.Context, told interface {
+// hearing takes what a program says, and tells it again.
+type hearing interface {
 	io.Writer
-	String() string
-}, program string, args ...string,
-) error {
+	fmt.Stringer
+}
+
+// runClient runs one of PostgreSQL's programs on the server itself. told takes what it says; its end is part of an error.
+func (db *DB) runClient(ctx context.Context, told hearing, program string, args ...string) error {
 	c := exec.CommandContext(ctx, program, args...)
 	c.Env = append(withoutSecrets(os.Environ()), db.libpqEnviron()...)
 	c.Stderr = told
