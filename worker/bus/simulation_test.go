@@ -236,7 +236,7 @@ func (s *schedule) operate() {
 			continue
 		}
 		var err error
-		by := bus.Operator{Actor: "somebody", Reason: "a test"}
+		by := event.Operator{Actor: "somebody", Reason: "a test"}
 		if first := s.db.firstParked(subject); first != "" && s.rng.IntN(2) == 0 {
 			s.skipped[first] = true
 			_, err = bus.SkipParked(context.Background(), s.db, topic, group, subject, panicking{}, by)
