@@ -42,8 +42,11 @@ type Options struct {
 	// IngestToken is the bearer token that POST /v1/events asks for, AdminToken that of the status, the parked events and the
 	// console; wallets and events are read with either. What has no token answers this machine alone.
 	IngestToken, AdminToken string
-	Observer                Observer     // nil: none
-	Logger                  *slog.Logger // nil: slog.Default
+	// MaxHeld is the most bytes of bodies that are held at once, of all requests that wait for their commit; 0: 64 MiB. A
+	// request for which there is no room is answered 503 with Retry-After.
+	MaxHeld  int64
+	Observer Observer     // nil: none
+	Logger   *slog.Logger // nil: slog.Default
 }
 
 // New makes the handler of a replica's HTTP surface.
@@ -59,6 +62,9 @@ func New(o Options) http.Handler {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.MaxHeld == 0 {
+		o.MaxHeld = bodiesLimit
 	}
 	return observed(o.Logger, routed(routes(o)))
 }
@@ -77,7 +83,7 @@ func routes(o Options) []route {
 		{http.MethodGet, "/livez", nil, nil, liveness(o.Stuck)},
 		{http.MethodGet, "/readyz", nil, nil, readiness(o.Ready)},
 		{http.MethodGet, "/openapi.json", nil, nil, openAPI()},
-		{http.MethodPost, "/v1/events", post, json, (&budget{most: bodiesLimit}).spend(&ingest{
+		{http.MethodPost, "/v1/events", post, json, (&budget{most: o.MaxHeld}).spend(&ingest{
 			appender: o.Appender, observer: o.Observer, gate: gate, logger: o.Logger, troubles: troubles,
 		})},
 	}
