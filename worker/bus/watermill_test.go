@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,8 @@ import (
 	"github.com/safebox/safebox/worker/bus"
 )
 
-// Watermill's universal suite, on both backends.
+// Watermill's universal suite, on both backends; with SAFEBOX_TEST_LONG in its stress mode (see also the build tag stress of
+// its package), several at once. Its test of reconnecting is TestWatermillsSuiteOfReconnecting.
 func TestWatermillsSuite(t *testing.T) {
 	features := tests.Features{
 		ConsumerGroups:                   true,
@@ -26,7 +28,11 @@ func TestWatermillsSuite(t *testing.T) {
 		NewSubscriberReceivesOldMessages: true,
 	}
 	eachSuite(t, func(t *testing.T, s *suite) {
-		tests.TestPubSub(t, features, s.pubSub, s.group)
+		all := tests.TestPubSub
+		if os.Getenv("SAFEBOX_TEST_LONG") == "1" {
+			all = tests.TestPubSubStressTest
+		}
+		all(t, features, s.pubSub, s.group)
 	})
 }
 
