@@ -59,56 +59,64 @@ func TestWhoFollowsTheAdviceOfARefusalHasADatabaseThatWorks(t *testing.T) {
 				s.asAlembicLeftIt("20260310_0002")
 				s.exec("DROP TABLE alembic_version")
 			},
-			[]string{"They are exactly those of revision 20260310_0002"}, "", "migrate stamp 20260310_0002",
+			[]string{"They are exactly those of revision 20260310_0002"},
+			"", "migrate stamp 20260310_0002",
 		},
 		{
 			"a version that is not that of the tables", func(s *site) {
 				s.asAlembicLeftIt("20260220_0001")
 				s.exec("UPDATE alembic_version SET version_num = '20260416_0003'")
 			},
-			[]string{"alembic_version says revision 20260416_0003, but the database differs from it in", "nfcrequesternonce"}, "", "migrate stamp 20260220_0001",
+			[]string{"alembic_version says revision 20260416_0003, but the database differs from it in", "nfcrequesternonce"},
+			"", "migrate stamp 20260220_0001",
 		},
 		{
 			"an index that is missing", func(s *site) {
 				s.asAlembicLeftIt("20260416_0003")
 				s.exec("DROP INDEX ix_nfcrequesternonce_used_at")
 			},
-			[]string{"ix_nfcrequesternonce_used_at", "missing: it can be built"}, "", "migrate stamp --repair 20260416_0003",
+			[]string{"ix_nfcrequesternonce_used_at", "missing: it can be built"},
+			"", "migrate stamp --repair 20260416_0003",
 		},
 		{
 			"two versions", func(s *site) {
 				s.asAlembicLeftIt("20260416_0003")
 				s.exec("INSERT INTO alembic_version VALUES ('20260310_0002')")
 			},
-			[]string{"alembic_version has 2 rows (20260310_0002, 20260416_0003)"}, "20260416_0003", "migrate stamp --purge REVISION",
+			[]string{"alembic_version has 2 rows (20260310_0002, 20260416_0003)"},
+			"20260416_0003", "migrate stamp --purge REVISION",
 		},
 		{
 			"an unknown version", func(s *site) {
 				s.asAlembicLeftIt("20260416_0003")
 				s.exec("UPDATE alembic_version SET version_num = 'c0ffee'")
 			},
-			[]string{`alembic_version names "c0ffee"`}, "20260416_0003", "migrate stamp --purge REVISION",
+			[]string{`alembic_version names "c0ffee"`},
+			"20260416_0003", "migrate stamp --purge REVISION",
 		},
 		{
 			"a hole", func(s *site) {
 				s.does("init")
 				s.exec("DELETE FROM gorp_migrations WHERE id LIKE '%0002%'", "DROP TABLE safebox_init")
 			},
-			[]string{"gorp_migrations has a hole"}, "", "migrate stamp 20261123_0004",
+			[]string{"gorp_migrations has a hole"},
+			"", "migrate stamp 20261123_0004",
 		},
 		{
 			"a changed file", func(s *site) {
 				s.does("init")
 				s.exec("UPDATE safebox_migration_checksum SET sha256 = 'abc' WHERE id LIKE '%0003%'", "DROP TABLE safebox_init")
 			},
-			[]string{"20260416_0003_receive_offer_bootstrap.sql has changed since it was applied"}, "", "migrate stamp 20261123_0004",
+			[]string{"20260416_0003_receive_offer_bootstrap.sql has changed since it was applied"},
+			"", "migrate stamp 20261123_0004",
 		},
 		{
 			"Alembic went back beside us", func(s *site) {
 				s.does("init")
 				s.asAlembicWouldTakeItBack()
 			},
-			[]string{"Alembic went back to 20260310_0002 beside this program"}, "", "migrate stamp --repair 20261123_0004",
+			[]string{"Alembic went back to 20260310_0002 beside this program"},
+			"", "migrate stamp --repair 20261123_0004",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -61,7 +61,9 @@ func TestABackupTakenWhileAReplicaWritesIsVerifiedAndRestored(t *testing.T) {
 			t.Errorf("while a leader is at work: exit %d\n%s", r.code, r.stderr)
 		}
 		close(release)
-		<-leads
+		if err := <-leads; err == nil {
+			t.Error("the leader at work did not fail, as it was told to")
+		}
 		to := s.sibling()
 		if told := to.does("restore", file); !strings.Contains(told, "at revision 20261123_0004") {
 			t.Errorf("restored: %s", told)

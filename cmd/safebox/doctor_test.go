@@ -77,16 +77,22 @@ func TestADoctorFindsWhatIsWrongWithAServer(t *testing.T) {
 		says        string
 	}{
 		{[]string{database + "SET synchronous_commit = off"}, []string{database + "RESET synchronous_commit"}, "durability", doctor.Failure, exitConfig, "synchronous_commit is off"},
-		{[]string{database + "SET default_transaction_read_only = on"}, []string{"SET transaction_read_only = off; " + database + "RESET default_transaction_read_only"},
-			"writes", doctor.Failure, exitConfig, "default_transaction_read_only"},
+		{
+			[]string{database + "SET default_transaction_read_only = on"},
+			[]string{"SET transaction_read_only = off; " + database + "RESET default_transaction_read_only"},
+			"writes", doctor.Failure, exitConfig, "default_transaction_read_only",
+		},
 		{[]string{database + "SET statement_timeout = '10min'"}, []string{database + "RESET statement_timeout"}, "timeouts", doctor.Warning, 0, "statement_timeout 10m0s"},
 		{[]string{database + "CONNECTION LIMIT 31"}, []string{database + "CONNECTION LIMIT -1"}, "connections", doctor.Failure, exitConfig, "may open 32 each"},
 		{[]string{
 			database + "CONNECTION LIMIT 40",
 			"INSERT INTO safebox_replica (instance, version, since, seen_at, lanes, state, leader) SELECT 'r' || i, 'v', now(), now(), 4, 'ready', false FROM generate_series(1, 2) AS i",
 		}, []string{database + "CONNECTION LIMIT -1", "DELETE FROM safebox_replica"}, "connections", doctor.Warning, 0, "2 replicas may open 32 each, 64 in all; 40 may be had"},
-		{[]string{"ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"}, []string{"ALTER SYSTEM RESET autovacuum", "SELECT pg_reload_conf()"},
-			"vacuum", doctor.Warning, 0, "autovacuum"},
+		{
+			[]string{"ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"},
+			[]string{"ALTER SYSTEM RESET autovacuum", "SELECT pg_reload_conf()"},
+			"vacuum", doctor.Warning, 0, "autovacuum",
+		},
 		{[]string{"UPDATE safebox_init SET state = 'failed', error = 'no room', code = 78"}, nil, "marker", doctor.Warning, 0, "failed to prepare the database: no room"},
 		{[]string{"UPDATE safebox_init SET state = 'running'"}, []string{"UPDATE safebox_init SET state = 'ready', error = '', code = 0"}, "marker", doctor.Warning, 0, "is gone"},
 		{[]string{"DELETE FROM alembic_version"}, nil, "alembic_version", doctor.Warning, 0, "puts it back"},
@@ -221,8 +227,10 @@ func TestADoctorsThresholds(t *testing.T) {
 		return v
 	}
 	server := func(change func(*storage.ServerVitals)) storage.Vitals {
-		v := storage.Vitals{Server: "PostgreSQL 15", PostgreSQL: storage.ServerVitals{Version: 150000, Schema: "public", MayCreate: true, RoleLimit: -1, DatabaseLimit: -1,
-			Settings: map[string]string{"max_connections": "100", "autovacuum_freeze_max_age": "200000000", "client_connection_check_interval": "1000", "idle_in_transaction_session_timeout": "8000"}}}
+		v := storage.Vitals{Server: "PostgreSQL 15", PostgreSQL: storage.ServerVitals{
+			Version: 150000, Schema: "public", MayCreate: true, RoleLimit: -1, DatabaseLimit: -1,
+			Settings: map[string]string{"max_connections": "100", "autovacuum_freeze_max_age": "200000000", "client_connection_check_interval": "1000", "idle_in_transaction_session_timeout": "8000"},
+		}}
 		change(&v.PostgreSQL)
 		return v
 	}

@@ -178,8 +178,19 @@ func TestNoSecretIsEverTold(t *testing.T) {
 		s.idle()
 		p.await("it is parked")
 		for _, args := range [][]string{
-			{"status"}, {"doctor"}, {"parked", "list"}, {"parked", "list", "--json"}, {"parked", "retry", "--all"}, {"event", "tail"}, {"event", "show", "n1"},
-			{"wallet", "show", "w0"}, {"wallet", "history", "w0"}, {"wallet", "list", "--json"}, {"audit"}, {"audit", "--rebuild"}, {"guard"},
+			{"status"},
+			{"doctor"},
+			{"parked", "list"},
+			{"parked", "list", "--json"},
+			{"parked", "retry", "--all"},
+			{"event", "tail"},
+			{"event", "show", "n1"},
+			{"wallet", "show", "w0"},
+			{"wallet", "history", "w0"},
+			{"wallet", "list", "--json"},
+			{"audit"},
+			{"audit", "--rebuild"},
+			{"guard"},
 		} {
 			r := s.run(args...)
 			told = append(told, r.stdout, r.stderr)

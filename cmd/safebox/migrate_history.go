@@ -101,7 +101,9 @@ func (a *app) printHistory(entries []migrations.Entry, at string, verbose bool) 
 func (a *app) printEntry(e migrations.Entry) error {
 	t := terminal.NewTable(a.out, "Rev:", e.ID+head(e))
 	for _, row := range [][2]string{
-		{"Parent:", parent(e)}, {"Path:", e.Path}, {"SHA-256:", e.SHA256},
+		{"Parent:", parent(e)},
+		{"Path:", e.Path},
+		{"SHA-256:", e.SHA256},
 		{"Known to Alembic:", map[bool]string{true: "yes", false: "no"}[e.Alembic]},
 	} {
 		t.Row(row[0], row[1])

@@ -283,7 +283,9 @@ func TestAnOperatorWhoWaitsIsToldForWhom(t *testing.T) {
 		p.await("first-of-all")
 		p.await("moving mountains")
 		close(release)
-		<-first
+		if err := <-first; err == nil {
+			t.Error("the first leader did not fail, as it was told to")
+		}
 		if code := p.wait(); code != 0 {
 			t.Errorf("exit %d\n%s", code, p.log.text())
 		}

@@ -99,7 +99,7 @@ func (l *lateness) watch(ctx context.Context, s *site) (stopped <-chan struct{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	db, err := storage.Open(s.t.Context(), storage.Options{URL: u, Role: "test", Instance: "watching", Logger: slog.New(slog.DiscardHandler)})
+	db, err := storage.Open(ctx, storage.Options{URL: u, Role: "test", Instance: "watching", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

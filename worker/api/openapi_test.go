@@ -261,7 +261,9 @@ type unwell struct{ err error }
 func (u unwell) Event(context.Context, string, string) (query.Event, error) {
 	return query.Event{}, u.err
 }
+
 func (u unwell) Wallet(context.Context, string) (ledger.Wallet, error) { return ledger.Wallet{}, u.err }
+
 func (u unwell) Entries(context.Context, string, int64, int) ([]ledger.Entry, error) {
 	return nil, u.err
 }

@@ -69,7 +69,7 @@ func askForRestart(address string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close() //nolint:errcheck // it was only read
+	defer c.Close()
 	answer, err := io.ReadAll(c)
 	if err != nil {
 		return err
