@@ -66,7 +66,7 @@ func sqliteByHand(ctx context.Context, path string, s bench.Shape) (t bench.Timi
 	if err != nil {
 		return t, err
 	}
-	defer h.conn.Close() //nolint:errcheck // the file goes with the test
+	defer h.conn.Close()
 	batches, err := h.plan(s.Opened())
 	if err != nil {
 		return t, err
@@ -92,7 +92,7 @@ func sqliteSetBased(ctx context.Context, path string, s bench.Shape) (t bench.Ti
 	if err != nil {
 		return t, err
 	}
-	defer h.conn.Close() //nolint:errcheck // the file goes with the test
+	defer h.conn.Close()
 	for _, query := range []string{
 		"PRAGMA temp_store = MEMORY",
 		"CREATE TEMPORARY TABLE entries AS SELECT * FROM ledger_entry WHERE (partition, position) IN (SELECT partition, position FROM event_log WHERE CAST(substr(id, 3) AS integer) >= " + fmt.Sprint(s.Opened()) + ") ORDER BY partition, position, leg",
