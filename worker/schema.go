@@ -44,7 +44,7 @@ func (r *Replica) awaitSchema(ctx context.Context, down *takenDown) error {
 	r.setPhase(starting)
 	r.down.Store(down)
 	defer r.down.Store(nil)
-	r.logger.Warn("processing stands still: the schema was taken down", "by", down.By, "revision", down.To, "needed", down.From)
+	r.logger.Warn("processing stands still: the schema was taken down", "by", down.By, "revision", down.To, "expected", down.From)
 	r.tell.Status(down.Error())
 	for {
 		timer := time.NewTimer(lookAgain/2 + rand.N(lookAgain))

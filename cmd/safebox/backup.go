@@ -54,7 +54,7 @@ func (a *app) backUp(ctx context.Context, db storage.DB, file string, progress f
 		err = db.NoteBackup(ctx, info)
 	}
 	if err != nil {
-		a.log.Warn("the backup is good, but the database could not take down that it was taken", "file", info.Path, "error", err)
+		a.log.Warn("the backup is good, but the database could not take down that it was taken", "path", info.Path, "error", err)
 	}
 	return info, nil
 }

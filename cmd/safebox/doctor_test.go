@@ -150,7 +150,7 @@ func TestADoctorFindsWhatIsWrongWithAServer(t *testing.T) {
 	s.exec("GRANT CREATE ON SCHEMA public TO guest")
 	guest.finds("rights", doctor.Warning, 0, "not the owner of")
 	newSite(t, "postgresql://guest:wrong-pw@"+after).finds("reachable", doctor.Failure, exitConfig, "password")
-	newSite(t, dbtest.PgBouncer(t, s.url, dbtest.TransactionMode, sessionSettings)).finds("server", doctor.Failure, exitConfig, "SAFEBOX_DATABASE_DIRECT")
+	newSite(t, dbtest.PgBouncer(t, s.url, dbtest.TransactionMode, sessionSettings)).finds("reachable", doctor.Failure, exitConfig, "SAFEBOX_DATABASE_DIRECT")
 
 	s.dropUniqueIndexes()
 	s.insertWallet("npub-1", "amy")

@@ -135,7 +135,7 @@ func TestNoSecretIsEverTold(t *testing.T) {
 		}
 		// An index of somebody's own, that two secrets break: the server's DETAIL would show the value.
 		owner.exec("CREATE UNIQUE INDEX of_somebody ON nwcsecret (substr(nwc_secret, 1, 12))")
-		s := newSite(t, keeper, "SAFEBOX_INGEST_TOKEN="+token, "SAFEBOX_LOG_LEVEL=debug")
+		s := newSite(t, keeper, secretKey, "SAFEBOX_INGEST_TOKEN="+token, "SAFEBOX_LOG_LEVEL=debug")
 		p := s.start(nil, "worker")
 		p.await(nowReady)
 		var told []string // all that was said

@@ -94,7 +94,7 @@ func (a *app) carryOut(ctx context.Context, db storage.DB, c change) (report mig
 		}
 	}
 	// A count from where the database is means where it is now, and not where somebody else takes it while this one waits.
-	if c.target, err = foreseen(ctx, db, p.options, c); err != nil {
+	if c.target, err = a.foreseenAtRest(ctx, db, p.options, c); err != nil {
 		return report, nil, err
 	}
 	p.lock.Logger, p.lock.Known, p.lock.Force = a.quiet(), p.lock.Revision, true
@@ -153,6 +153,26 @@ func (a *app) carryOut(ctx context.Context, db storage.DB, c change) (report mig
 
 // base is the target before the first revision.
 const base = "base"
+
+// foreseenAtRest is foreseen of a schema that nobody moved meanwhile: somebody who has the lock may take tables away between two
+// of its questions.
+func (a *app) foreseenAtRest(ctx context.Context, db storage.DB, o migrations.Options, c change) (target string, err error) {
+	for {
+		before, err := current(ctx, db)
+		if err != nil {
+			return "", err
+		}
+		target, err := foreseen(ctx, db, o, c)
+		if err == nil {
+			return target, nil
+		}
+		after, readErr := current(ctx, db)
+		if readErr != nil || after.Revision == before.Revision {
+			return "", err
+		}
+		a.log.Debug("the schema was moved while it was looked at; looking again", "from", before.Revision, "to", after.Revision)
+	}
+}
 
 // foreseen refuses what would be refused under the lock, and names the revision that the target stands for, or base.
 func foreseen(ctx context.Context, db storage.DB, o migrations.Options, c change) (target string, err error) {

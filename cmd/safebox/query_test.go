@@ -57,7 +57,7 @@ func TestWorkerAnswersQuestionsOverHTTPAndTellsNoSecret(t *testing.T) {
 	}
 	dbtest.Each(t, func(t *testing.T, url string) {
 		// The server asks for no password, and is given one all the same: it must not be seen.
-		s := newSite(t, strings.Replace(url, "postgres@", "postgres:hush-database@", 1), "SAFEBOX_INGEST_TOKEN="+in, "SAFEBOX_ADMIN_TOKEN="+admin)
+		s := newSite(t, strings.Replace(url, "postgres@", "postgres:hush-database@", 1), secretKey, "SAFEBOX_INGEST_TOKEN="+in, "SAFEBOX_ADMIN_TOKEN="+admin)
 		ps := s.workers(1)
 		h := &surface{t: t, at: ps[0].address()}
 		eventually(t, "the worker is ready", func() (bool, string) {

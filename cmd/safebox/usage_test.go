@@ -23,7 +23,7 @@ func TestCommandLinesThatAreNotUnderstoodExit64AndSayWhereToLook(t *testing.T) {
 		{"event publish", "FILE"},
 		{"parked retry", "SUBJECT"},
 		{"parked retry --all npub", "not both"},
-		{"migrate upgrade a b", "one target"},
+		{"migrate upgrade a b", "at most a target"},
 		{"worker --no-such-flag", "--no-such-flag"},
 		{"demo --events 0", "--events"},
 		{"demo --events many", "--events"},

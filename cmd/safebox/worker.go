@@ -73,7 +73,7 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 		return err
 	}
 	if a.conf.Secrets.Empty() {
-		a.log.Info("events with secrets (access keys, emergency codes, NWC secrets) are refused: no key is set to seal them with", "set", event.KeyVariable)
+		a.log.Info("events with secrets (access keys, emergency codes, NWC secrets) are refused: set " + event.KeyVariable + " to seal them with")
 	}
 	o := a.options("worker")
 	o.Observer, o.Spans = registry, traces != nil
