@@ -72,6 +72,10 @@ func TestWorkerAnswersQuestionsOverHTTPAndTellsNoSecret(t *testing.T) {
 		}
 		publish(register("1", alice, "alice", "hush-key"), http.StatusCreated)
 		publish(register("1", alice, "alice", "hush-other"), http.StatusConflict)
+		eventually(t, "alice has the key", func() (bool, string) { // of two that ask for one key, the first to be processed gets it
+			e := fetch[query.Event](h, "/v1/events/%2Fshop/1", in)
+			return e.Outcome == "applied", e.Outcome
+		})
 		publish(register("2", bob, "bob", "hush-key"), http.StatusCreated) // to be rejected
 		publish(envelope("3", "wallet.nwc_rotated", alice, `{"nwc_secret":"hush-nwc"}`), http.StatusCreated)
 		publish(envelope("4", "wallet.nwc_rotated", alice, `{"nwc_secret":["hush-nwc"]}`), http.StatusUnprocessableEntity)
