@@ -125,7 +125,8 @@ var cold = map[string]string{
 // isCold tells why a statement needs no pin.
 func isCold(name string) bool {
 	return cold[name] != "" || strings.HasPrefix(name, "init_") || // once a process
-		strings.HasPrefix(name, "audit_") // reads everything, on purpose
+		strings.HasPrefix(name, "audit_") || // reads everything, on purpose
+		strings.HasPrefix(name, "backup_") || strings.HasPrefix(name, "restore_") // a row a backup, and for an operator
 }
 
 // plan is a node of EXPLAIN (ANALYZE, FORMAT JSON).

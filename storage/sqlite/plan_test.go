@@ -76,7 +76,8 @@ var cold = map[string]string{
 // isCold tells whether a statement needs no pin.
 func isCold(name string) bool {
 	return cold[name] != "" || strings.HasPrefix(name, "init_") || // once a process
-		strings.HasPrefix(name, "audit_") // reads everything, on purpose
+		strings.HasPrefix(name, "audit_") || // reads everything, on purpose
+		strings.HasPrefix(name, "backup_") || strings.HasPrefix(name, "restore_") // a row a backup, and for an operator
 }
 
 var planStep = regexp.MustCompile(`^(SEARCH|SCAN) (\S+)`)
