@@ -65,7 +65,7 @@ bench-peers: ## Start fifty replicas at once, beside goose with its session lock
 soak: ## Keep three replicas under load for MINUTES (30) at SOAK_RATE (300) events a second; writes worker/SOAK.md
 	.ci/need postgresql promtool
 	SAFEBOX_SOAK_MINUTES='$(MINUTES)' SAFEBOX_SOAK_RATE='$(SOAK_RATE)' SAFEBOX_SOAK_REPORT='$(CURDIR)/worker' CGO_ENABLED=0 \
-		go test -count 1 -timeout 24h -run '^TestReplicasUnderLoadStayFlat$$' ./cmd/safebox
+		go test -count 1 -timeout 24h -tags soak -run '^TestReplicasUnderLoadStayFlat$$' ./cmd/safebox
 
 ci: ## Run everything that continuous integration runs
 	.ci/run
