@@ -10,8 +10,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -111,8 +111,8 @@ func (h hostile) bad(n int) (line []byte, id, field string) {
 // complaint is what was said about an event; none where it was taken.
 type complaint struct{ id, field, reason string }
 
-// Bad events, ten thousand in the long form, with good ones among them, through the file reader and through HTTP: each bad one is refused with
-// its field and a reason, and each good one is applied.
+// Bad events, ten thousand in the long form, with good ones among them, through the file reader and through HTTP: each bad one
+// is refused with its field and a reason, and each good one is applied.
 func TestBadEventsAreRefusedWithFieldAndReasonAndGoodOnesBesideThemApplied(t *testing.T) {
 	t.Parallel()
 	const every, seed = 10, 20261127 // a good one after every so many
