@@ -34,7 +34,7 @@ run: build ## Show three replicas surviving a SIGKILL on a throw-away database
 # made into Go, with no goroutine in it, and watched it takes six times as long. The driver and the callers are watched.
 test: ## Run every test with the race detector, on SQLite and on a private PostgreSQL
 	.ci/need cc postgresql pgbouncer alembic sqlite3 promtool
-	CGO_ENABLED=1 go test -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false -timeout 8m ./...
+	CGO_ENABLED=1 go test -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false -timeout 12m ./...
 
 lint: ## Run the linters and shellcheck
 	.ci/need golangci-lint shellcheck
@@ -65,7 +65,7 @@ bench-peers: ## Start fifty replicas at once, beside goose with its session lock
 soak: ## Keep three replicas under load for MINUTES (30) at SOAK_RATE (300) events a second; writes worker/SOAK.md
 	.ci/need postgresql promtool
 	SAFEBOX_SOAK_MINUTES='$(MINUTES)' SAFEBOX_SOAK_RATE='$(SOAK_RATE)' SAFEBOX_SOAK_REPORT='$(CURDIR)/worker' CGO_ENABLED=0 \
-		go test -count 1 -timeout 24h -tags soak -run '^TestReplicasUnderLoadStayFlat$$' ./cmd/safebox
+		go test -count 1 -timeout 24h -tags long -run '^TestReplicasUnderLoadStayFlat$$' ./cmd/safebox
 
 ci: ## Run everything that continuous integration runs
 	.ci/run

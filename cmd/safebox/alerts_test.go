@@ -96,11 +96,8 @@ func otherBuild(t *testing.T) string {
 	return path
 }
 
-// Every alert, by its fault made for real on three replicas, and over when the fault is. The short form has those of a poison
-// event and of a database that is away.
-func TestEveryAlertFiresByItsFaultAndIsOverWithIt(t *testing.T) {
-	t.Parallel() // it waits for most of its time
-	long := os.Getenv("SAFEBOX_TEST_LONG") != ""
+// Every alert, by its fault made for real on three replicas, and over when the fault is.
+func everyAlertFires(t *testing.T) {
 	server := dbtest.Server(t, dbtest.Options{})
 	s := newSite(t, server.Database(t), "SAFEBOX_DRAIN_SECONDS=600")
 	p := &pager{t: t, prometheus: dbtest.Prometheus(t, 500*time.Millisecond, watch.Rules(hurried)), fired: map[string]bool{}}
@@ -112,19 +109,14 @@ func TestEveryAlertFiresByItsFaultAndIsOverWithIt(t *testing.T) {
 		return ps[len(ps)-1]
 	}
 
-	if long {
-		// A reader keeps the leader's migration waiting.
-		s.asAlembicLeftIt("20260416_0003")
-		reader := s.hold("LOCK TABLE registeredsafebox IN ACCESS SHARE MODE")
-		for range 2 {
-			start()
-		}
-		p.fires("SafeboxNoReplicaReady", "SafeboxInitialisationSlow")
-		reader()
-	} else {
-		start()
+	// A reader keeps the leader's migration waiting.
+	s.asAlembicLeftIt("20260416_0003")
+	reader := s.hold("LOCK TABLE registeredsafebox IN ACCESS SHARE MODE")
+	for range 2 {
 		start()
 	}
+	p.fires("SafeboxNoReplicaReady", "SafeboxInitialisationSlow")
+	reader()
 	starved := start("DB_POOL_SIZE=2", "DB_MAX_OVERFLOW=0", "DB_POOL_TIMEOUT_SECONDS=3")
 	for _, w := range ps {
 		w.await(nowReady)
@@ -148,17 +140,15 @@ func TestEveryAlertFiresByItsFaultAndIsOverWithIt(t *testing.T) {
 	s.ok("parked", "skip", poisoned, "--reason", "a test")
 	p.resolves("SafeboxWalletParked")
 
-	if long {
-		alertsOfALock(t, s, p, script, ps, starved)
-		s.ok("backup", "once.backup")
-		ps[1] = s.start(nil, "worker") // its first look finds the backup, which is old by then
-		scraped(t, p.prometheus, ps...)
-		ps[1].await(nowReady)
-		p.resolves("SafeboxReplicaDown")
-		p.fires("SafeboxBackupOld", "SafeboxBackupUnverified")
-		alertsOfAnotherBuild(t, s, p, &ps)
-		alertsOfAFullDisk(t, s, server, p, ps[0])
-	}
+	alertsOfALock(t, s, p, script, ps, starved)
+	s.ok("backup", "once.backup")
+	ps[1] = s.start(nil, "worker") // its first look finds the backup, which is old by then
+	scraped(t, p.prometheus, ps...)
+	ps[1].await(nowReady)
+	p.resolves("SafeboxReplicaDown")
+	p.fires("SafeboxBackupOld", "SafeboxBackupUnverified")
+	alertsOfAnotherBuild(t, s, p, &ps)
+	alertsOfAFullDisk(t, s, server, p, ps[0])
 
 	p.resolves("SafeboxStatementErrors") // whatever the faults before made of it
 	server.Stop(dbtest.Fast)
@@ -169,11 +159,9 @@ func TestEveryAlertFiresByItsFaultAndIsOverWithIt(t *testing.T) {
 	p.resolves("SafeboxDatabaseUnreachable", "SafeboxStatementErrors")
 	s.idle()
 	s.ok("audit")
-	if long {
-		for _, a := range watch.Alerts(hurried) {
-			if !p.fired[a.Name] {
-				t.Errorf("%s never fired", a.Name)
-			}
+	for _, a := range watch.Alerts(hurried) {
+		if !p.fired[a.Name] {
+			t.Errorf("%s never fired", a.Name)
 		}
 	}
 }

@@ -58,7 +58,7 @@ func post[T ~[]byte](t *testing.T, p *process, events []T) {
 
 // The queries of every panel, on a Prometheus that scrapes three replicas at work. SAFEBOX_TEST_PICTURES names a folder to
 // draw the dashboards into; the replicas then work for a minute.
-func TestEveryPanelHasAnAnswerWhileReplicasWork(t *testing.T) {
+func everyPanelAnswers(t *testing.T) {
 	t.Parallel() // it waits for most of its time
 	pictures := os.Getenv("SAFEBOX_TEST_PICTURES")
 	least := time.NewTimer(0)

