@@ -131,7 +131,7 @@ func TestWorkerAnswersQuestionsOverHTTPAndTellsNoSecret(t *testing.T) {
 		var parked query.ParkedList
 		eventually(t, "both are parked", func() (bool, string) {
 			parked = fetch[query.ParkedList](h, "/v1/parked?subject=alice", admin)
-			return parked.Total == 2, fmt.Sprintf("%+v", parked)
+			return parked.Total == 2 && len(parked.Events) == 2, fmt.Sprintf("%+v", parked)
 		})
 		if parked.Wallets != 1 || len(parked.Events) != 2 || parked.Events[0].ID != "bad" {
 			t.Errorf("parked: %+v", parked)
