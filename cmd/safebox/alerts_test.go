@@ -141,7 +141,7 @@ func everyAlertFires(t *testing.T) {
 	p.resolves("SafeboxWalletParked")
 
 	alertsOfALock(t, s, p, script, ps, starved)
-	s.ok("backup", "once.backup")
+	s.ok("backup", filepath.Join(t.TempDir(), "once.backup"))
 	ps[1] = s.start(nil, "worker") // its first look finds the backup, which is old by then
 	scraped(t, p.prometheus, ps...)
 	ps[1].await(nowReady)

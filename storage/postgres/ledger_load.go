@@ -23,14 +23,17 @@ func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) 
 	if err := b.load(ctx, loadSteps(k, s)); err != nil {
 		return nil, err
 	}
-	missing := s.Missing(k.Payees)
-	if len(missing) == 0 {
+	unpayable := s.Unpayable(k.Transfers)
+	if len(unpayable) == 0 {
 		return s, nil
 	}
-	var npub string
-	var recorded time.Time
-	return s, b.load(ctx, []loadStep{{qLoadAwaited, []any{b.topic, b.group, missing}, func(rows pgx.Rows) error {
-		return each(rows, func() { s.AddAwaited(npub, recorded) }, &npub, &recorded)
+	positions, payees := make([]int64, len(unpayable)), make([]string, len(unpayable))
+	for i, t := range unpayable {
+		positions[i], payees[i] = t.Position, t.Payee
+	}
+	var position int64
+	return s, b.load(ctx, []loadStep{{qLoadAwaited, []any{b.topic, b.group, b.partition, positions, payees}, func(rows pgx.Rows) error {
+		return each(rows, func() { s.AddAwaited(position) }, &position)
 	}}})
 }
 

@@ -43,10 +43,10 @@ func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) 
 	var refreshed moment
 	l.load(len(k.Currencies), qLoadRates, []any{&first, &refreshed},
 		func() { s.AddRate(ledger.Rate{Code: first, RefreshedAt: refreshed.Time}) }, array(k.Currencies))
-	missing := s.Missing(k.Payees)
-	var recorded moment
-	l.load(len(missing), qLoadAwaited, []any{&first, &recorded}, func() { s.AddAwaited(first, recorded.Time) },
-		b.topic, b.group, array(missing))
+	unpayable := s.Unpayable(k.Transfers)
+	var position int64
+	l.load(len(unpayable), qLoadAwaited, []any{&position}, func() { s.AddAwaited(position) },
+		b.topic, b.group, b.partition, transferArray(unpayable))
 	return s, l.err
 }
 
@@ -80,6 +80,14 @@ func nonceArray(ns []ledger.Nonce) string {
 	rows := make([][3]string, len(ns))
 	for i, n := range ns {
 		rows[i] = [3]string{n.RequesterPubkey, n.Flow, n.Nonce}
+	}
+	return array(rows)
+}
+
+func transferArray(ts []ledger.Transfer) string {
+	rows := make([][2]any, len(ts))
+	for i, t := range ts {
+		rows[i] = [2]any{t.Position, t.Payee}
 	}
 	return array(rows)
 }

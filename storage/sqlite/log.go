@@ -67,25 +67,27 @@ func appendTo(ctx context.Context, tx *transaction, topic string, events []event
 	return receipts, nil
 }
 
-// heads finds the position of the next event of each partition, and the time of recording: never before what these
-// partitions hold already, so that the times grow inside each, whatever the clock does.
+// heads finds the position of the next event of each partition, and the time of recording: never before what the topic
+// holds already, so that the times grow from append to append, whatever the clock does. Transfers rely on that.
 func heads(ctx context.Context, tx *transaction, topic string, events []event.Event) (next map[int]int64, now time.Time, err error) {
 	next, now = map[int]int64{}, time.Now()
+	var latest moment
+	if err := tx.queryRow(ctx, qLatest, []any{topic, allPartitions}, &latest); err != nil {
+		return nil, now, err
+	}
+	if latest.After(now) {
+		now = latest.Time
+	}
 	for _, e := range events {
 		p := event.Partition(e.Subject)
 		if _, known := next[p]; known {
 			continue
 		}
 		var position int64
-		var recorded moment
-		err := tx.queryRow(ctx, qHead, []any{topic, p}, &position, &recorded)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		if err := tx.queryRow(ctx, qHead, []any{topic, p}, &position); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, now, err
 		}
 		next[p] = position + 1
-		if recorded.After(now) {
-			now = recorded.Time
-		}
 	}
 	return next, now, nil
 }

@@ -45,13 +45,13 @@ var small = []string{"currencyrate", "safebox_replica", "sqlite_schema", "json_e
 
 // pins are the tables that each hot statement searches by an index, in the order of the plan.
 var pins = map[string]string{
-	"append_event": "", "known_event": "event_log", "head": "event_log", "heads": "l",
+	"append_event": "", "known_event": "event_log", "head": "event_log", "latest": "l p", "heads": "l",
 	"events_by_id": "event_log", "events_by_id_any_source": "event_log l l", "read_log": "event_log", "recorded_at": "event_log",
 
 	"join_group": "", "cursors": "event_cursor", "claim": "event_cursor", "read_batch": "event_log", "blocked_subjects": "parked_event l p",
 	"claim_parked": "parked_event l", "move_cursor": "event_cursor", "unpark_events": "parked_event", "park_events": "", "note_action": "parked_action",
 
-	"load_wallets": "registeredsafebox", "load_awaited": "l c",
+	"load_wallets": "registeredsafebox", "load_awaited": "t r c",
 	"load_owners":  "registeredsafebox registeredsafebox registeredsafebox registeredsafebox",
 	"load_secrets": "nwcsecret", "load_quotes": "paymentquote", "load_nwc_events": "nwcevent", "load_nonces": "nfcrequesternonce",
 	"load_offers": "receiveofferbootstrap",

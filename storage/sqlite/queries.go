@@ -5,6 +5,7 @@ var (
 	qAppendEvent         = queries.Get("append_event")
 	qKnownEvent          = queries.Get("known_event")
 	qHead                = queries.Get("head")
+	qLatest              = queries.Get("latest")
 	qHeads               = queries.Get("heads")
 	qEventsByID          = queries.Get("events_by_id")
 	qEventsByIDAnySource = queries.Get("events_by_id_any_source")

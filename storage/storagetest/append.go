@@ -243,15 +243,20 @@ func keepsTimes(t *testing.T, f fixture) {
 	}
 }
 
-// recordsInOrder moves the clock back, by moving what is recorded ahead of it.
+// clockGoesBack moves the clock back by an hour, by moving what is recorded ahead of it.
+func clockGoesBack(t *testing.T, db storage.DB) {
+	t.Helper()
+	ahead := "recorded_at + interval '1 hour'"
+	if db.Dialect() == storage.SQLite {
+		ahead = "strftime('%Y-%m-%dT%H:%M:%f000Z', recorded_at, '+1 hour')"
+	}
+	damage(t, db, "UPDATE event_log SET recorded_at = "+ahead)
+}
+
 func recordsInOrder(t *testing.T, f fixture) {
 	alice := person(1)
 	mustAppend(t, f.db, credit("1", alice, 1))
-	soon := "now() + interval '1 hour'"
-	if f.db.Dialect() == storage.SQLite {
-		soon = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '+1 hour')"
-	}
-	damage(t, f.db, "UPDATE event_log SET recorded_at = "+soon)
+	clockGoesBack(t, f.db)
 	mustAppend(t, f.db, credit("2", alice, 1), credit("3", alice, 1))
 	join(t, f.db)
 	var before time.Time

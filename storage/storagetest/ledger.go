@@ -18,6 +18,7 @@ var ledgerTests = []conformanceTest{
 	{"pays quotes from before the events as often as they are there", paysOlderQuotes},
 	{"holds the largest amounts", holdsLargestAmounts},
 	{"holds a transfer back until its payee is registered", holdsTransfersBack},
+	{"holds a transfer back although the clock was set back", holdsTransfersBackInThePast},
 	{"journals what each event did", journals},
 }
 
@@ -277,6 +278,24 @@ func holdsTransfersBack(t *testing.T, f fixture) {
 		if got := outcome(t, f.db, id); got != want {
 			t.Errorf("event %s: %s, want %s", id, got, want)
 		}
+	}
+	wantSound(t, f.db)
+}
+
+func holdsTransfersBackInThePast(t *testing.T, f fixture) {
+	alice, bob := strangers(2)[0], strangers(2)[1]
+	mustAppend(t, f.db, registration("1", alice, "alice"), credit("2", alice, 10))
+	drainOne(t, f.db, credit("", alice, 1))
+	mustAppend(t, f.db, registration("3", bob, "bob"))
+	clockGoesBack(t, f.db)
+	mustAppend(t, f.db, transfer("4", alice, bob, 5, 0))
+	join(t, f.db)
+	if n, err := processAll(Context(t), f.db, event.Partition(alice)); err == nil || n != 0 || !refused(err) {
+		t.Fatalf("%d events of the payer went through before the payee was registered, %v", n, err)
+	}
+	drain(t, f.db)
+	if got := outcome(t, f.db, "4"); got != "applied" {
+		t.Errorf("the transfer: %s", got)
 	}
 	wantSound(t, f.db)
 }

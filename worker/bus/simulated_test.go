@@ -128,11 +128,11 @@ func (b *batchInMemory) Load(ctx context.Context, k ledger.Keys) (*ledger.State,
 			s.AddHandle(a.Handle, a.Npub)
 		}
 	}
-	for _, npub := range s.Missing(k.Payees) {
-		p := event.Partition(npub)
+	for _, t := range s.Unpayable(k.Transfers) {
+		transfer, p := d.records[b.partition][t.Position-1], event.Partition(t.Payee)
 		for _, r := range d.records[p][d.cursors[p]:] {
-			if r.Subject == npub && r.Type == event.TypeWalletRegistered {
-				s.AddAwaited(npub, r.RecordedAt)
+			if r.Subject == t.Payee && r.Type == event.TypeWalletRegistered && r.RecordedAt.Before(transfer.RecordedAt) {
+				s.AddAwaited(t.Position)
 				break
 			}
 		}

@@ -50,7 +50,7 @@ func (e *RangeError) Error() string { return fmt.Sprintf("wallet %s: %s", e.Subj
 // AwaitError says that a transfer has to wait for the registration of its payee, which stands before it in the log, in
 // another partition, and is not processed yet. To reject the transfer would contradict what both senders were told.
 //
-// Such waits never form a circle: a wait goes to an earlier time of recording, and those grow inside a partition.
+// Such waits never form a circle: a wait goes to an earlier append, and positions grow with the appends inside a partition.
 type AwaitError struct{ Payee string }
 
 func (e *AwaitError) Error() string {

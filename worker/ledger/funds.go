@@ -23,7 +23,7 @@ func (s *State) transfer(c Command, a *Account, p event.FundsTransferred) (effec
 	reason := Reason("")
 	switch {
 	case payee == nil:
-		if at, awaited := s.awaited[p.To]; awaited && at.Before(c.RecordedAt) {
+		if s.awaited[c.Position] {
 			return effect{}, "", &AwaitError{p.To}
 		}
 		reason = UnknownPayee

@@ -15,10 +15,15 @@ type Command struct {
 // Nonce identifies a nonce of an NFC requester.
 type Nonce struct{ RequesterPubkey, Flow, Nonce string }
 
+// Transfer is a transfer's position in its partition, and the wallet that must exist for it.
+type Transfer struct {
+	Position int64
+	Payee    string
+}
+
 // Keys are what a batch may touch, sorted and without repeats.
 type Keys struct {
 	Npubs          []string // wallets: subjects and payees
-	Payees         []string // those among them that must exist for a transfer
 	Handles        []string
 	CustomHandles  []string
 	AccessKeys     []string // secret
@@ -29,6 +34,7 @@ type Keys struct {
 	Nonces         []Nonce
 	Offers         []string
 	Currencies     []string
+	Transfers      []Transfer // in the order of the log
 }
 
 // KeysOf collects the keys of a batch.
@@ -38,7 +44,7 @@ func KeysOf(commands []Command) Keys {
 		k.add(c)
 	}
 	for _, s := range []*[]string{
-		&k.Npubs, &k.Payees, &k.Handles, &k.CustomHandles, &k.AccessKeys, &k.EmergencyCodes, &k.NWCSecrets, &k.Quotes,
+		&k.Npubs, &k.Handles, &k.CustomHandles, &k.AccessKeys, &k.EmergencyCodes, &k.NWCSecrets, &k.Quotes,
 		&k.NWCEvents, &k.Offers, &k.Currencies,
 	} {
 		slices.Sort(*s)
@@ -72,7 +78,7 @@ func (k *Keys) add(c Command) {
 	case event.WalletNWCRotated:
 		k.NWCSecrets = append(k.NWCSecrets, p.NWCSecret)
 	case event.FundsTransferred:
-		k.Npubs, k.Payees = append(k.Npubs, p.To), append(k.Payees, p.To)
+		k.Npubs, k.Transfers = append(k.Npubs, p.To), append(k.Transfers, Transfer{c.Position, p.To})
 	case event.QuoteCreated:
 		k.Quotes = append(k.Quotes, p.Quote)
 	case event.QuotePaid:

@@ -27,7 +27,7 @@ func TestKeysOfEachEvent(t *testing.T) {
 		{"a", event.WalletNWCRotated{NWCSecret: "s"}, ledger.Keys{Npubs: []string{"a"}, NWCSecrets: []string{"s"}}},
 		{"a", event.FundsCredited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
 		{"a", event.FundsDebited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
-		{"b", event.FundsTransferred{To: "a", Amount: 1}, ledger.Keys{Npubs: []string{"a", "b"}, Payees: []string{"a"}}},
+		{"b", event.FundsTransferred{To: "a", Amount: 1}, ledger.Keys{Npubs: []string{"a", "b"}, Transfers: []ledger.Transfer{{Position: 1, Payee: "a"}}}},
 		{"a", event.QuoteCreated{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
 		{"a", event.QuotePaid{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
 		{"a", event.NWCReceived{EventID: "e"}, ledger.Keys{Npubs: []string{"a"}, NWCEvents: []string{"e"}}},
@@ -61,8 +61,13 @@ func TestKeysAreSortedAndDistinct(t *testing.T) {
 	}
 	abc := []string{"a", "b", "c"}
 	want := ledger.Keys{
-		Npubs: abc, Payees: abc, Handles: []string{"@a", "@b", "@c"}, CustomHandles: abc, AccessKeys: abc, EmergencyCodes: abc, NWCSecrets: abc,
+		Npubs: abc, Handles: []string{"@a", "@b", "@c"}, CustomHandles: abc, AccessKeys: abc, EmergencyCodes: abc, NWCSecrets: abc,
 		Quotes: abc, NWCEvents: abc, Offers: abc, Currencies: abc,
+	}
+	for _, c := range l.commands {
+		if p, ok := c.Payload.(event.FundsTransferred); ok {
+			want.Transfers = append(want.Transfers, ledger.Transfer{Position: c.Position, Payee: p.To})
+		}
 	}
 	for _, v := range abc {
 		for _, w := range []string{"x", "y"} {

@@ -99,7 +99,7 @@ type State struct {
 	nonces         map[Nonce]bool
 	offers         map[string]bool
 	rates          map[string]*Rate
-	awaited        map[string]time.Time // payees whose registration is in the log and not processed → when it was recorded
+	awaited        map[int64]bool // positions of the transfers of AddAwaited
 
 	changes Changes
 	rotated map[string]string // npub → its new secret
@@ -112,7 +112,7 @@ func NewState() *State {
 		accounts: map[string]*Account{}, handles: map[string]string{}, customHandles: map[string]string{},
 		accessKeys: map[string]string{}, emergencyCodes: map[string]string{}, secrets: map[string]string{},
 		quotes: map[string][]*Quote{}, nwcEvents: map[string]bool{}, nonces: map[Nonce]bool{}, offers: map[string]bool{},
-		rates: map[string]*Rate{}, awaited: map[string]time.Time{}, rotated: map[string]string{}, quoted: map[string]bool{},
+		rates: map[string]*Rate{}, awaited: map[int64]bool{}, rotated: map[string]string{}, quoted: map[string]bool{},
 	}
 }
 
@@ -165,16 +165,16 @@ func (s *State) AddOffer(nonce string) { s.offers[nonce] = true }
 // AddRate adds a currency that the database has.
 func (s *State) AddRate(r Rate) { s.rates[r.Code] = &r }
 
-// Missing are those of the npubs for which no account was added.
-func (s *State) Missing(npubs []string) (missing []string) {
-	for _, n := range npubs {
-		if s.accounts[n] == nil {
-			missing = append(missing, n)
+// Unpayable are those of the transfers whose payee was not added.
+func (s *State) Unpayable(transfers []Transfer) (unpayable []Transfer) {
+	for _, t := range transfers {
+		if s.accounts[t.Payee] == nil {
+			unpayable = append(unpayable, t)
 		}
 	}
-	return missing
+	return unpayable
 }
 
-// AddAwaited says that the registration of a wallet that is not there was recorded in the log, and is not processed yet
-// as far as this transaction can see.
-func (s *State) AddAwaited(npub string, recordedAt time.Time) { s.awaited[npub] = recordedAt }
+// AddAwaited says that the transfer at this position was appended after the registration of its payee, which is in the log
+// and not processed yet as far as this transaction can see.
+func (s *State) AddAwaited(position int64) { s.awaited[position] = true }

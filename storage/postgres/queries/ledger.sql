@@ -5,19 +5,26 @@ SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_
 FROM registeredsafebox WHERE npub = ANY ($1)
 
 -- name: load_awaited
--- Of payees that are no wallets: those whose registration is in the log and was not processed when this statement began,
--- or has become visible since they were looked for.
+-- Of transfers to payees that are no wallets: those that were appended after the registration of their payee, where that is
+-- in the log and was not processed when this statement began, or has become visible since the wallets were looked for.
+-- What was appended first is told by the transactions' numbers: one is given out after the append began and before it was
+-- acknowledged, so they go with what clients were told, and no clock that is set back disturbs them. Rows of one
+-- transaction (of a restored dump they all are) are told apart by their times.
 -- A parked registration is none of them: only its own wallet waits for it. OFFSET 0 and LIMIT 1 keep the probes apart, each
 -- on its index, whatever the tables' statistics say.
-SELECT l.subject, min(l.recorded_at)
-FROM unnest($3::text[]) AS k (npub)
+SELECT t.position
+FROM unnest($4::bigint[], $5::text[]) AS k (position, payee)
 CROSS JOIN LATERAL (
-    SELECT * FROM event_log
-    WHERE type = 'safebox.wallet.registered.v1' AND subject = k.npub AND topic = $1 OFFSET 0
-) l
-JOIN event_cursor c ON c.topic = $1 AND c.consumer_group = $2 AND c.partition = l.partition
-WHERE l.position > c.position OR (SELECT 1 FROM registeredsafebox w WHERE w.npub = l.subject LIMIT 1) IS NOT NULL
-GROUP BY l.subject
+    SELECT position, recorded_at, age(xmin) FROM event_log
+    WHERE topic = $1 AND partition = $3 AND position = k.position OFFSET 0
+) t
+CROSS JOIN LATERAL (
+    SELECT subject, partition, position, recorded_at, age(xmin) FROM event_log
+    WHERE type = 'safebox.wallet.registered.v1' AND subject = k.payee AND topic = $1 OFFSET 0
+) r
+JOIN event_cursor c ON c.topic = $1 AND c.consumer_group = $2 AND c.partition = r.partition
+WHERE (r.age, t.recorded_at) > (t.age, r.recorded_at)
+    AND (r.position > c.position OR (SELECT 1 FROM registeredsafebox w WHERE w.npub = r.subject LIMIT 1) IS NOT NULL)
 
 -- name: load_owners
 SELECT 'handle', handle, npub FROM registeredsafebox WHERE handle = ANY ($1)

@@ -8,7 +8,12 @@ ON CONFLICT (topic, source, id) DO NOTHING
 SELECT partition, position, type = ?4 AND subject = ?5 AND data = ?6 FROM event_log WHERE topic = ?1 AND source = ?2 AND id = ?3
 
 -- name: head
-SELECT position, recorded_at FROM event_log WHERE topic = ?1 AND partition = ?2 ORDER BY position DESC LIMIT 1
+SELECT position FROM event_log WHERE topic = ?1 AND partition = ?2 ORDER BY position DESC LIMIT 1
+
+-- name: latest
+-- When the last append was recorded; times grow inside each partition.
+SELECT max((SELECT l.recorded_at FROM event_log l WHERE l.topic = ?1 AND l.partition = p.value ORDER BY l.position DESC LIMIT 1))
+FROM json_each(?2) AS p
 
 -- name: heads
 SELECT p.value, (SELECT l.position FROM event_log l WHERE l.topic = ?1 AND l.partition = p.value ORDER BY l.position DESC LIMIT 1)
