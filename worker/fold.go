@@ -23,15 +23,15 @@ func (Ledger) Begin(ctx context.Context, b event.Batch, records []event.Record) 
 	if !ok {
 		return nil, fmt.Errorf("a batch of type %T cannot keep a ledger", b)
 	}
-	s := &session{tx: tx, commands: make(map[int64]ledger.Command, len(records)), errs: map[int64]error{}}
+	s := &session{tx: tx, commands: make(map[event.Place]ledger.Command, len(records)), errs: map[event.Place]error{}}
 	commands := make([]ledger.Command, 0, len(records))
 	for _, r := range records {
 		p, err := decode(tx, r)
 		if err != nil {
-			s.errs[r.Position] = err
+			s.errs[r.Place()] = err
 		}
 		c := ledger.Command{Record: r, Payload: p} // without a payload, its wallet is loaded all the same: it may be skipped
-		s.commands[r.Position] = c
+		s.commands[r.Place()] = c
 		commands = append(commands, c)
 	}
 	state, err := tx.Load(ctx, ledger.KeysOf(commands))
@@ -55,20 +55,20 @@ func decode(tx ledger.Tx, r event.Record) (event.Payload, error) {
 type session struct {
 	tx       ledger.Tx
 	state    *ledger.State
-	commands map[int64]ledger.Command // by position
-	errs     map[int64]error          // of the records that could not be decoded
+	commands map[event.Place]ledger.Command // by place
+	errs     map[event.Place]error          // of the records that could not be decoded
 }
 
 func (s *session) Handle(_ context.Context, r event.Record) (string, error) {
-	if err := s.errs[r.Position]; err != nil {
+	if err := s.errs[r.Place()]; err != nil {
 		return "", err
 	}
-	out, err := s.state.Fold(s.commands[r.Position])
+	out, err := s.state.Fold(s.commands[r.Place()])
 	return string(out.Kind), err
 }
 
 func (s *session) Skip(_ context.Context, r event.Record) (string, error) {
-	return string(s.state.Skip(s.commands[r.Position]).Kind), nil
+	return string(s.state.Skip(s.commands[r.Place()]).Kind), nil
 }
 
 func (s *session) Finish(ctx context.Context) error { return s.tx.Store(ctx, s.state.Changes()) }

@@ -21,6 +21,9 @@ const idlePatience = 30 * time.Second
 // MaxAttempts is how often an event is tried before it is parked.
 const MaxAttempts = 5
 
+// together is how many partitions with few events share a transaction of the ledger, which is quick.
+const together = 32
+
 // Observer is told what the replica does.
 type Observer interface {
 	bus.Observer
@@ -206,7 +209,7 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 		return err
 	}
 	sub, err := b.Subscriber(bus.SubscriberOptions{
-		Group: Group, Handler: Ledger{}, Lanes: r.options.Lanes, Batch: r.options.Batch, MaxAttempts: MaxAttempts,
+		Group: Group, Handler: Ledger{}, Lanes: r.options.Lanes, Batch: r.options.Batch, Together: together, MaxAttempts: MaxAttempts,
 	})
 	if err != nil {
 		return err

@@ -227,7 +227,7 @@ func (t *tail) pass(ctx context.Context, heads event.Positions) error {
 // meanwhile, or be about to: then this one goes on from there.
 func (t *tail) move(ctx context.Context, p int, to int64) error {
 	for {
-		b, err := t.db.Claim(ctx, event.Topic, t.group, p, 1)
+		b, err := t.db.Claim(ctx, event.Topic, t.group, []int{p}, 1)
 		if errors.Is(err, event.ErrClaimed) {
 			select {
 			case <-ctx.Done():
@@ -240,12 +240,12 @@ func (t *tail) move(ctx context.Context, p int, to int64) error {
 			return err
 		}
 		defer b.Rollback()
-		if at := b.Cursor(); at >= to {
+		if at := b.Cursors()[p]; at >= to {
 			t.after[p] = at
 			return nil
 		}
 		t.after[p] = to
-		return b.Commit(ctx, to)
+		return b.Commit(ctx, map[int]int64{p: to})
 	}
 }
 

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,49 +23,49 @@ var (
 	_ ledger.Tx   = (*Batch)(nil)
 )
 
-// Batch is a claimed partition and its open transaction, on one connection of the pool. Claim, Load and Commit take a
+// Batch is claimed partitions and their open transaction, on one connection of the pool. Claim, Load and Commit take a
 // round trip each, whatever the number of events: Store only queues its statements, and Commit sends them.
 type Batch struct {
-	conn      *pgxpool.Conn // nil once it is committed or rolled back
-	secrets   *event.Keyring
-	topic     string
-	group     string
-	partition int
-	subject   string // of a batch of parked events; "" for a batch of the log
-	cursor    int64
-	records   []event.Record
-	blocked   map[string]bool
-	parked    parkedColumns
-	actions   []event.ParkedAction
-	queued    pgx.Batch
-	names     []string // of the queued statements
+	conn    *pgxpool.Conn // nil once it is committed or rolled back
+	secrets *event.Keyring
+	topic   string
+	group   string
+	subject string // of a batch of parked events; "" for a batch of the log
+	cursors map[int]int64
+	records []event.Record
+	blocked map[string]bool
+	parked  parkedColumns
+	actions []event.ParkedAction
+	queued  pgx.Batch
+	names   []string // of the queued statements
 }
 
 type parkedColumns struct {
+	partitions       []int32
 	positions        []int64
 	subjects, errors []string
 	attempts         []int32
 }
 
 // Claim implements event.Log.
-func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit int) (event.Batch, error) {
-	b, err := db.newBatch(ctx, topic, group, partition)
+func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, limit int) (event.Batch, error) {
+	b, err := db.newBatch(ctx, topic, group)
 	if err != nil {
 		return nil, err
 	}
 	b.queue(qBeginBatch)
-	b.queue(qClaim, topic, group, partition, limit)
-	b.queue(qBlockedSubjects, topic, group, partition, limit)
-	claimed := false
+	b.queue(qClaim, topic, group, partitions, limit)
+	b.queue(qBlockedSubjects, topic, group, partitions, limit)
 	err = b.send(ctx, func(results pgx.BatchResults) error {
 		if _, err := results.Exec(); err != nil {
 			return wrap(qBeginBatch.Name, err)
 		}
 		rows, _ := results.Query() // ForEachRow returns the error of the query
+		var cursor int64
 		var position *int64
 		r := scannedRecord{}
-		_, err := pgx.ForEachRow(rows, append([]any{&b.cursor, &position}, r.rest()...), func() error {
-			claimed = true
+		_, err := pgx.ForEachRow(rows, append([]any{&r.Partition, &cursor, &position}, r.rest()...), func() error {
+			b.cursors[r.Partition] = cursor
 			if position == nil {
 				return nil
 			}
@@ -73,13 +75,14 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit i
 		if err != nil {
 			return wrap(qClaim.Name, err)
 		}
+		b.records = event.Merge(b.records)
 		return b.scanBlocked(results)
 	})
 	switch {
 	case err != nil:
 		b.Rollback()
 		return nil, err
-	case !claimed:
+	case len(b.cursors) == 0:
 		b.Rollback()
 		return nil, event.ErrClaimed
 	}
@@ -89,7 +92,7 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit i
 // ClaimParked implements event.Log. It waits for the lane that holds the partition.
 func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (event.Batch, error) {
 	partition := event.Partition(subject)
-	b, err := db.newBatch(ctx, topic, group, partition)
+	b, err := db.newBatch(ctx, topic, group)
 	if err != nil {
 		return nil, err
 	}
@@ -101,11 +104,13 @@ func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (ev
 		if _, err := results.Exec(); err != nil {
 			return wrap(qBeginBatch.Name, err)
 		}
-		if err := results.QueryRow().Scan(&b.cursor); err != nil {
+		var cursor int64
+		if err := results.QueryRow().Scan(&cursor); err != nil {
 			return wrap(qLockCursor.Name, err)
 		}
+		b.cursors[partition] = cursor
 		rows, _ := results.Query() // ForEachRow returns the error of the query
-		r := scannedRecord{}
+		r := scannedRecord{Place: event.Place{Partition: partition}}
 		_, err := pgx.ForEachRow(rows, append([]any{&r.Position}, r.rest()...), func() error { return b.add(&r) })
 		return wrap(qClaimParked.Name, err)
 	})
@@ -122,12 +127,12 @@ func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (ev
 	return b, nil
 }
 
-func (db *DB) newBatch(ctx context.Context, topic, group string, partition int) (*Batch, error) {
+func (db *DB) newBatch(ctx context.Context, topic, group string) (*Batch, error) {
 	conn, err := db.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group, partition: partition, blocked: map[string]bool{}}, nil
+	return &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group, cursors: map[int]int64{}, blocked: map[string]bool{}}, nil
 }
 
 func (b *Batch) queue(q storage.Query, args ...any) {
@@ -162,7 +167,7 @@ func (b *Batch) sendAll(ctx context.Context) error {
 
 // scannedRecord is the destination of a row of the log; all but the position may be null where the join found nothing.
 type scannedRecord struct {
-	Position                       int64
+	event.Place
 	source, id, typ, subject, data *string
 	time, recordedAt               *time.Time
 	metadata                       *string
@@ -175,7 +180,7 @@ func (r *scannedRecord) rest() []any {
 func (b *Batch) add(r *scannedRecord) error {
 	rec := event.Record{
 		Event: event.Event{Source: *r.source, ID: *r.id, Type: *r.typ, Subject: *r.subject, Time: r.time.UTC()},
-		Topic: b.topic, Partition: b.partition, Position: r.Position, RecordedAt: r.recordedAt.UTC(),
+		Topic: b.topic, Partition: r.Partition, Position: r.Position, RecordedAt: r.recordedAt.UTC(),
 	}
 	if err := storage.DecodeRecord(&rec.Event, *r.data, r.metadata); err != nil {
 		return err
@@ -203,8 +208,8 @@ func (b *Batch) Open(r event.Record) (_ event.Record, err error) {
 	return r, err
 }
 
-// Cursor implements event.Batch.
-func (b *Batch) Cursor() int64 { return b.cursor }
+// Cursors implements event.Batch.
+func (b *Batch) Cursors() map[int]int64 { return b.cursors }
 
 // Blocked implements event.Batch.
 func (b *Batch) Blocked() map[string]bool { return b.blocked }
@@ -212,6 +217,7 @@ func (b *Batch) Blocked() map[string]bool { return b.blocked }
 // Park implements event.Batch.
 func (b *Batch) Park(r event.Record, cause string, attempts int) {
 	p := &b.parked
+	p.partitions = append(p.partitions, int32(r.Partition)) // 0 to 63
 	p.positions = append(p.positions, r.Position)
 	p.subjects = append(p.subjects, r.Subject)
 	p.errors = append(p.errors, cause)
@@ -222,14 +228,16 @@ func (b *Batch) Park(r event.Record, cause string, attempts int) {
 func (b *Batch) Note(a event.ParkedAction) { b.actions = append(b.actions, a) }
 
 // Commit implements event.Batch.
-func (b *Batch) Commit(ctx context.Context, upTo int64) error {
+func (b *Batch) Commit(ctx context.Context, upTo map[int]int64) error {
 	if b.subject != "" {
-		b.queue(qUnparkEvents, b.topic, b.group, b.partition, b.subject, upTo)
+		p := event.Partition(b.subject)
+		b.queue(qUnparkEvents, b.topic, b.group, p, b.subject, upTo[p])
 	} else {
-		b.queue(qMoveCursor, b.topic, b.group, b.partition, upTo)
+		partitions := slices.Sorted(maps.Keys(upTo))
+		b.queue(qMoveCursors, b.topic, b.group, partitions, column(partitions, func(p int) int64 { return upTo[p] }))
 	}
 	if p := b.parked; len(p.positions) > 0 {
-		b.queue(qParkEvents, b.topic, b.group, b.partition, p.positions, p.subjects, p.errors, p.attempts)
+		b.queue(qParkEvents, b.topic, b.group, p.partitions, p.positions, p.subjects, p.errors, p.attempts)
 	}
 	for _, a := range b.actions {
 		b.queue(qNoteAction, b.topic, b.group, b.subject, a.Action, a.Actor, a.Reason, a.First, a.Last, a.Events, a.Error)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
 	"github.com/safebox/safebox/worker/ledger"
 )
 
@@ -27,13 +28,14 @@ func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) 
 	if len(unpayable) == 0 {
 		return s, nil
 	}
-	positions, payees := make([]int64, len(unpayable)), make([]string, len(unpayable))
-	for i, t := range unpayable {
-		positions[i], payees[i] = t.Position, t.Payee
-	}
-	var position int64
-	return s, b.load(ctx, []loadStep{{qLoadAwaited, []any{b.topic, b.group, b.partition, positions, payees}, func(rows pgx.Rows) error {
-		return each(rows, func() { s.AddAwaited(position) }, &position)
+	var place event.Place
+	return s, b.load(ctx, []loadStep{{qLoadAwaited, []any{
+		b.topic, b.group,
+		column(unpayable, func(t ledger.Transfer) int32 { return int32(t.Partition) }), // 0 to 63
+		column(unpayable, func(t ledger.Transfer) int64 { return t.Position }),
+		column(unpayable, func(t ledger.Transfer) string { return t.Payee }),
+	}, func(rows pgx.Rows) error {
+		return each(rows, func() { s.AddAwaited(place) }, &place.Partition, &place.Position)
 	}}})
 }
 

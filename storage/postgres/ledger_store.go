@@ -126,7 +126,7 @@ func (b *Batch) storeJournal(c ledger.Changes) {
 		column(c.Moved, accountID),
 		column(c.Moved, func(a *ledger.Account) int64 { balance, _ := a.Base(); return a.Balance - balance }),
 		column(c.Moved, func(a *ledger.Account) int64 { _, entries := a.Base(); return a.EntryCount - entries }),
-		b.partition,
+		column(rows, func(e ledger.Entry) int32 { return int32(e.Partition) }), // 0 to 63
 		column(rows, func(e ledger.Entry) int64 { return e.Position }),
 		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), // 0 or 1
 		column(rows, func(e ledger.Entry) string { return e.Subject }),

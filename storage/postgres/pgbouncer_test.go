@@ -168,7 +168,7 @@ func appendAndClaim(ctx context.Context, db *DB, group string, client, n int) er
 	if receipts[0].Result != event.Appended {
 		return fmt.Errorf("the event was answered %s", receipts[0].Result)
 	}
-	b, err := db.Claim(ctx, event.Topic, group, event.Partition(e.Subject), 100)
+	b, err := db.Claim(ctx, event.Topic, group, []int{event.Partition(e.Subject)}, 100)
 	if errors.Is(err, event.ErrClaimed) { // another client has its partition
 		return nil
 	}
@@ -176,7 +176,7 @@ func appendAndClaim(ctx context.Context, db *DB, group string, client, n int) er
 		return err
 	}
 	if rs := b.Records(); len(rs) > 0 {
-		return b.Commit(ctx, rs[len(rs)-1].Position)
+		return b.Commit(ctx, event.UpTo(rs...))
 	}
 	b.Rollback()
 	return nil

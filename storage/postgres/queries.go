@@ -21,7 +21,7 @@ var (
 	qBlockedSubjects = queries.Get("blocked_subjects")
 	qLockCursor      = queries.Get("lock_cursor")
 	qClaimParked     = queries.Get("claim_parked")
-	qMoveCursor      = queries.Get("move_cursor")
+	qMoveCursors     = queries.Get("move_cursors")
 	qUnparkEvents    = queries.Get("unpark_events")
 	qParkEvents      = queries.Get("park_events")
 	qNoteAction      = queries.Get("note_action")

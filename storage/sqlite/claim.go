@@ -16,65 +16,75 @@ var (
 	_ ledger.Tx   = (*Batch)(nil)
 )
 
-// Batch is a claimed partition: an open transaction on the writer. The file's write lock excludes every other claim.
+// Batch is claimed partitions: an open transaction on the writer. The file's write lock excludes every other claim.
 type Batch struct {
-	tx        *transaction
-	secrets   *event.Keyring
-	topic     string
-	group     string
-	partition int
-	subject   string // of a batch of parked events; "" for a batch of the log
-	cursor    int64
-	records   []event.Record
-	blocked   map[string]bool
-	parked    []parkedRow
-	actions   []event.ParkedAction
+	tx      *transaction
+	secrets *event.Keyring
+	topic   string
+	group   string
+	subject string // of a batch of parked events; "" for a batch of the log
+	cursors map[int]int64
+	records []event.Record
+	blocked map[string]bool
+	parked  []parkedRow
+	actions []event.ParkedAction
 }
 
 type parkedRow struct {
-	position       int64
+	event.Place
 	subject, cause string
 	attempts       int
 }
 
 // Claim implements event.Log. It waits for the write lock, which its holders keep for one batch, and for the writer's
 // connection, which the lanes of this process share.
-func (db *DB) Claim(ctx context.Context, topic, group string, partition, limit int) (event.Batch, error) {
-	b, err := db.newBatch(ctx, topic, group, partition)
+func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, limit int) (event.Batch, error) {
+	b, err := db.newBatch(ctx, topic, group)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.read(ctx, qReadBatch, topic, partition, b.cursor, limit); err != nil {
-		b.Rollback()
-		return nil, err
+	for _, p := range partitions {
+		if err := b.claim(ctx, p, limit); err != nil {
+			b.Rollback()
+			return nil, err
+		}
 	}
-	if len(b.records) == 0 {
-		return b, nil
-	}
-	last := b.records[len(b.records)-1].Position
-	rows, err := b.tx.query(ctx, qBlockedSubjects, topic, group, partition, b.cursor, last)
-	if err == nil {
-		var subject string
-		err = rows.each([]any{&subject}, func() error {
-			b.blocked[subject] = true
-			return nil
-		})
-	}
-	if err != nil {
-		b.Rollback()
-		return nil, err
-	}
+	b.records = event.Merge(b.records)
 	return b, nil
+}
+
+// claim reads what comes next in a partition.
+func (b *Batch) claim(ctx context.Context, p, limit int) error {
+	if err := b.readCursor(ctx, p); err != nil {
+		return err
+	}
+	records, err := b.read(ctx, qReadBatch, b.topic, p, b.cursors[p], limit)
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	b.records = append(b.records, records...)
+	rows, err := b.tx.query(ctx, qBlockedSubjects, b.topic, b.group, p, b.cursors[p], records[len(records)-1].Position)
+	if err != nil {
+		return err
+	}
+	var subject string
+	return rows.each([]any{&subject}, func() error {
+		b.blocked[subject] = true
+		return nil
+	})
 }
 
 // ClaimParked implements event.Log.
 func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (event.Batch, error) {
-	b, err := db.newBatch(ctx, topic, group, event.Partition(subject))
+	b, err := db.newBatch(ctx, topic, group)
 	if err != nil {
 		return nil, err
 	}
 	b.subject = subject
-	err = b.read(ctx, qClaimParked, topic, group, b.partition, subject)
+	p := event.Partition(subject)
+	if err = b.readCursor(ctx, p); err == nil {
+		b.records, err = b.read(ctx, qClaimParked, topic, group, p, subject)
+	}
 	if err == nil && len(b.records) == 0 {
 		err = event.ErrNotFound
 	}
@@ -85,31 +95,30 @@ func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (ev
 	return b, nil
 }
 
-// newBatch opens the transaction and reads the cursor.
-func (db *DB) newBatch(ctx context.Context, topic, group string, partition int) (*Batch, error) {
+func (db *DB) newBatch(ctx context.Context, topic, group string) (*Batch, error) {
 	tx, err := db.write(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b := &Batch{tx: tx, secrets: db.options.Secrets, topic: topic, group: group, partition: partition, blocked: map[string]bool{}}
-	err = tx.queryRow(ctx, qClaim, []any{topic, group, partition}, &b.cursor)
-	if errors.Is(err, sql.ErrNoRows) { // the group has not joined the topic
-		err = event.ErrNotFound
-	}
-	if err != nil {
-		b.Rollback()
-		return nil, err
-	}
-	return b, nil
+	return &Batch{tx: tx, secrets: db.options.Secrets, topic: topic, group: group, cursors: map[int]int64{}, blocked: map[string]bool{}}, nil
 }
 
-func (b *Batch) read(ctx context.Context, q storage.Query, args ...any) error {
+func (b *Batch) readCursor(ctx context.Context, p int) error {
+	var cursor int64
+	err := b.tx.queryRow(ctx, qClaim, []any{b.topic, b.group, p}, &cursor)
+	if errors.Is(err, sql.ErrNoRows) { // the group has not joined the topic
+		return event.ErrNotFound
+	}
+	b.cursors[p] = cursor
+	return err
+}
+
+func (b *Batch) read(ctx context.Context, q storage.Query, args ...any) ([]event.Record, error) {
 	rows, err := b.tx.query(ctx, q, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.records, err = collectRows(rows, scanRecord)
-	return err
+	return collectRows(rows, scanRecord)
 }
 
 // Records implements event.Batch.
@@ -121,35 +130,37 @@ func (b *Batch) Open(r event.Record) (_ event.Record, err error) {
 	return r, err
 }
 
-// Cursor implements event.Batch.
-func (b *Batch) Cursor() int64 { return b.cursor }
+// Cursors implements event.Batch.
+func (b *Batch) Cursors() map[int]int64 { return b.cursors }
 
 // Blocked implements event.Batch.
 func (b *Batch) Blocked() map[string]bool { return b.blocked }
 
 // Park implements event.Batch.
 func (b *Batch) Park(r event.Record, cause string, attempts int) {
-	b.parked = append(b.parked, parkedRow{r.Position, r.Subject, cause, attempts})
+	b.parked = append(b.parked, parkedRow{r.Place(), r.Subject, cause, attempts})
 }
 
 // Note implements event.Batch.
 func (b *Batch) Note(a event.ParkedAction) { b.actions = append(b.actions, a) }
 
 // Commit implements event.Batch.
-func (b *Batch) Commit(ctx context.Context, upTo int64) error {
+func (b *Batch) Commit(ctx context.Context, upTo map[int]int64) error {
 	defer b.tx.rollback() // unless it is committed
-	var err error
+	move := qMoveCursor
+	args := func(p int) []any { return []any{b.topic, b.group, p, upTo[p]} }
 	if b.subject != "" {
-		_, err = b.tx.exec(ctx, qUnparkEvents, b.topic, b.group, b.partition, b.subject, upTo)
-	} else {
-		_, err = b.tx.exec(ctx, qMoveCursor, b.topic, b.group, b.partition, upTo)
+		move = qUnparkEvents
+		args = func(p int) []any { return []any{b.topic, b.group, p, b.subject, upTo[p]} }
 	}
-	if err != nil {
-		return err
+	for p := range upTo {
+		if _, err := b.tx.exec(ctx, move, args(p)...); err != nil {
+			return err
+		}
 	}
 	now := eventStamp(time.Now())
-	err = many(ctx, b.tx, qParkEvents, b.parked, func(p *params, r parkedRow) {
-		p.all(b.topic, b.group, b.partition, r.position, r.subject, r.cause, r.attempts, now)
+	err := many(ctx, b.tx, qParkEvents, b.parked, func(p *params, r parkedRow) {
+		p.all(b.topic, b.group, r.Partition, r.Position, r.subject, r.cause, r.attempts, now)
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/event"
 	"github.com/safebox/safebox/worker/ledger"
 )
 
@@ -44,9 +45,9 @@ func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) 
 	l.load(len(k.Currencies), qLoadRates, []any{&first, &refreshed},
 		func() { s.AddRate(ledger.Rate{Code: first, RefreshedAt: refreshed.Time}) }, array(k.Currencies))
 	unpayable := s.Unpayable(k.Transfers)
-	var position int64
-	l.load(len(unpayable), qLoadAwaited, []any{&position}, func() { s.AddAwaited(position) },
-		b.topic, b.group, b.partition, transferArray(unpayable))
+	var place event.Place
+	l.load(len(unpayable), qLoadAwaited, []any{&place.Partition, &place.Position}, func() { s.AddAwaited(place) },
+		b.topic, b.group, transferArray(unpayable))
 	return s, l.err
 }
 
@@ -85,9 +86,9 @@ func nonceArray(ns []ledger.Nonce) string {
 }
 
 func transferArray(ts []ledger.Transfer) string {
-	rows := make([][2]any, len(ts))
+	rows := make([][3]any, len(ts))
 	for i, t := range ts {
-		rows[i] = [2]any{t.Position, t.Payee}
+		rows[i] = [3]any{t.Partition, t.Position, t.Payee}
 	}
 	return array(rows)
 }
@@ -158,7 +159,7 @@ func (b *Batch) Store(ctx context.Context, c ledger.Changes) error {
 		},
 		func() error {
 			return many(ctx, tx, qStoreEntries, c.Entries, func(p *params, e ledger.Entry) {
-				p.integer(int64(b.partition))
+				p.integer(int64(e.Partition))
 				p.integer(e.Position)
 				p.integer(int64(e.Leg))
 				p.text(e.Subject)

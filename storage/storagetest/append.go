@@ -148,7 +148,7 @@ func roundTrip(t *testing.T, f fixture, e event.Event) []event.Record {
 	if err := f.db.Join(Context(t), other, group); err != nil {
 		t.Fatal(err)
 	}
-	b, err := f.db.Claim(Context(t), other, group, receipts[0].Partition, 1000)
+	b, err := f.db.Claim(Context(t), other, group, []int{receipts[0].Partition}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

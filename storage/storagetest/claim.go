@@ -30,7 +30,7 @@ func denied(t *testing.T, db storage.DB, partition int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(Context(t), 300*time.Millisecond)
 	defer cancel()
-	b, err := db.Claim(ctx, topic, group, partition, 10)
+	b, err := db.Claim(ctx, topic, group, []int{partition}, 10)
 	if err == nil {
 		b.Rollback()
 		t.Fatalf("partition %d was claimed twice", partition)
@@ -93,8 +93,8 @@ func claimTakesAtMostTheLimit(t *testing.T, f fixture) {
 	mustCommit(t, b, 2)
 	b = mustClaim(t, f.db, p, 2)
 	wantIDs(t, b, "3")
-	if b.Cursor() != 2 {
-		t.Errorf("the cursor is %d, want 2", b.Cursor())
+	if cursorOf(b) != 2 {
+		t.Errorf("the cursor is %d, want 2", cursorOf(b))
 	}
 }
 
@@ -103,8 +103,8 @@ func claimOfNothing(t *testing.T, f fixture) {
 	for range 2 {
 		b := mustClaim(t, f.db, 5, 10)
 		wantIDs(t, b)
-		if b.Cursor() != 0 || len(b.Blocked()) != 0 {
-			t.Errorf("cursor %d, blocked %v", b.Cursor(), b.Blocked())
+		if cursorOf(b) != 0 || len(b.Blocked()) != 0 {
+			t.Errorf("cursor %d, blocked %v", cursorOf(b), b.Blocked())
 		}
 		mustCommit(t, b, 0)
 	}
@@ -160,7 +160,7 @@ func commitMovesAsFarAsSaid(t *testing.T, f fixture) {
 	mustCommit(t, mustClaim(t, f.db, p, 10), 1)
 	b := mustClaim(t, f.db, p, 10)
 	wantIDs(t, b, "2", "3")
-	mustCommit(t, b, b.Cursor()) // nothing was processed
+	mustCommit(t, b, cursorOf(b)) // nothing was processed
 	wantIDs(t, mustClaim(t, f.db, p, 10), "2", "3")
 }
 
@@ -173,8 +173,8 @@ func commitEndsTheBatch(t *testing.T, f fixture) {
 	mustCommit(t, b, 1)
 	b.Rollback() // does nothing any more
 	next := mustClaim(t, f.db, p, 10)
-	if next.Cursor() != 1 {
-		t.Errorf("the cursor is %d after a rollback that came too late, want 1", next.Cursor())
+	if cursorOf(next) != 1 {
+		t.Errorf("the cursor is %d after a rollback that came too late, want 1", cursorOf(next))
 	}
 	b.Rollback() // and does not end the batch of another
 	mustCommit(t, next, 1)
@@ -193,7 +193,7 @@ func closeEndsTheClaim(t *testing.T, f fixture) {
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Commit(Context(t), 1); err == nil {
+	if err := commit(Context(t), b, 1); err == nil {
 		t.Error("a batch was committed after its handle was closed")
 	}
 	wantIDs(t, mustClaim(t, f.db, p, 10), "1")
@@ -216,7 +216,7 @@ func killEndsTheClaim(t *testing.T, f fixture) {
 	wantRows(t, f.db, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND state = 'idle in transaction'`, "true")
 	await(t, "the killed connection's partition", func() bool {
-		again, err := f.db.Claim(Context(t), topic, group, p, 10)
+		again, err := f.db.Claim(Context(t), topic, group, []int{p}, 10)
 		if errors.Is(err, event.ErrClaimed) {
 			return false
 		}
@@ -227,7 +227,7 @@ func killEndsTheClaim(t *testing.T, f fixture) {
 		wantIDs(t, again, "1", "2")
 		return true
 	})
-	err := b.Commit(Context(t), 2)
+	err := commit(Context(t), b, 2)
 	if class := storage.ClassOf(err); class != storage.AdminShutdown && class != storage.Connection {
 		t.Errorf("committing on a killed connection: %v", err)
 	}

@@ -136,7 +136,7 @@ func contend(t *testing.T, f fixture, first, second int) {
 	a := mustClaim(t, f.db, first, 10)
 	ctx, cancel := context.WithTimeout(Context(t), 300*time.Millisecond)
 	defer cancel()
-	b, err := other.Claim(ctx, topic, group, second, 10)
+	b, err := other.Claim(ctx, topic, group, []int{second}, 10)
 	if err != nil && !refused(err) {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func contend(t *testing.T, f fixture, first, second int) {
 		return
 	}
 	journal := rows(t, f.db, "SELECT partition, position, leg FROM ledger_entry ORDER BY 1, 2, 3")
-	err = b.Commit(Context(t), b.Records()[len(b.Records())-1].Position)
+	err = commit(Context(t), b, b.Records()[len(b.Records())-1].Position)
 	if class := storage.ClassOf(err); class != storage.Unique && class != storage.Busy {
 		t.Fatalf("the second commit: %v, want class %s or %s", err, storage.Unique, storage.Busy)
 	}
@@ -164,8 +164,8 @@ func contend(t *testing.T, f fixture, first, second int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cursors[second] != b.Cursor() {
-		t.Errorf("the second batch failed, and moved the cursor from %d to %d", b.Cursor(), cursors[second])
+	if cursors[second] != cursorOf(b) {
+		t.Errorf("the second batch failed, and moved the cursor from %d to %d", cursorOf(b), cursors[second])
 	}
 }
 
@@ -219,7 +219,7 @@ func payTwice(t *testing.T, f fixture, opening, amount int64) (payee string, sec
 		}
 	}
 	mustCommit(t, one, one.Records()[0].Position)
-	return bob, other.Commit(Context(t), other.Records()[0].Position)
+	return bob, commit(Context(t), other, other.Records()[0].Position)
 }
 
 func bothPay(t *testing.T, f fixture) {
@@ -272,7 +272,7 @@ func wantIsOver(t *testing.T, f fixture) {
 	if _, err := process(Context(t), f.another(t), event.Partition(alice), 10); err != nil {
 		t.Fatal(err)
 	}
-	err := late.Commit(Context(t), late.Records()[1].Position)
+	err := commit(Context(t), late, late.Records()[1].Position)
 	if storage.ClassOf(err) != storage.Serialization {
 		t.Fatalf("storing the refusal: %v, want class %s", err, storage.Serialization)
 	}

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/safebox/safebox/storage"
@@ -21,7 +22,7 @@ func join(t *testing.T, db storage.DB) {
 // mustClaim claims a partition that is free. The batch is rolled back with the test unless it ends before.
 func mustClaim(t *testing.T, db storage.DB, partition, limit int) event.Batch {
 	t.Helper()
-	b, err := db.Claim(Context(t), topic, group, partition, limit)
+	b, err := db.Claim(Context(t), topic, group, []int{partition}, limit)
 	if err != nil {
 		t.Fatalf("claiming partition %d: %v", partition, err)
 	}
@@ -29,9 +30,26 @@ func mustClaim(t *testing.T, db storage.DB, partition, limit int) event.Batch {
 	return b
 }
 
+// partitionOf is the partition that a batch has, which must be one.
+func partitionOf(b event.Batch) int {
+	for p := range b.Cursors() {
+		if len(b.Cursors()) == 1 {
+			return p
+		}
+	}
+	panic(fmt.Sprintf("the batch has the partitions of %v, want one", b.Cursors()))
+}
+
+func cursorOf(b event.Batch) int64 { return b.Cursors()[partitionOf(b)] }
+
+// commit moves the cursor of the batch's one partition.
+func commit(ctx context.Context, b event.Batch, upTo int64) error {
+	return b.Commit(ctx, map[int]int64{partitionOf(b): upTo})
+}
+
 func mustCommit(t *testing.T, b event.Batch, upTo int64) {
 	t.Helper()
-	if err := b.Commit(Context(t), upTo); err != nil {
+	if err := commit(Context(t), b, upTo); err != nil {
 		t.Fatalf("committing up to %d: %v", upTo, err)
 	}
 }
@@ -81,7 +99,7 @@ func apply(ctx context.Context, b event.Batch) ([]string, error) {
 
 // process takes one batch of a partition through claim, load, fold, store and commit, and tells how many events it had.
 func process(ctx context.Context, db storage.DB, partition, limit int) (int, error) {
-	b, err := db.Claim(ctx, topic, group, partition, limit)
+	b, err := db.Claim(ctx, topic, group, []int{partition}, limit)
 	if err != nil {
 		return 0, err
 	}
@@ -93,7 +111,7 @@ func process(ctx context.Context, db storage.DB, partition, limit int) (int, err
 	if _, err := apply(ctx, b); err != nil {
 		return 0, err
 	}
-	return len(records), b.Commit(ctx, records[len(records)-1].Position)
+	return len(records), commit(ctx, b, records[len(records)-1].Position)
 }
 
 // drain processes all that is pending, partition by partition, as the only lane there is. An event that waits for another

@@ -133,8 +133,8 @@ func parkedComeBackInOrder(t *testing.T, f fixture) {
 
 	b := claimParked(t, f.another(t), alice)
 	wantIDs(t, b, "1", "3")
-	if b.Cursor() != 3 {
-		t.Errorf("the cursor is %d, want 3", b.Cursor())
+	if cursorOf(b) != 3 {
+		t.Errorf("the cursor is %d, want 3", cursorOf(b))
 	}
 	b.Rollback()
 
@@ -156,7 +156,7 @@ func parkedComeBackInOrder(t *testing.T, f fixture) {
 	}
 	mustCommit(t, b, 2)
 	wantRows(t, f.db, "SELECT position, reason FROM ledger_entry", "2 | unknown_wallet")
-	if c := mustClaim(t, f.db, event.Partition(alice), 10).Cursor(); c != 3 {
+	if c := cursorOf(mustClaim(t, f.db, event.Partition(alice), 10)); c != 3 {
 		t.Errorf("the cursor is %d, want 3", c)
 	}
 }
@@ -216,10 +216,10 @@ func retryWaitsForTheLane(t *testing.T, f fixture) {
 		t.Fatal(a.err)
 	}
 	defer a.batch.Rollback()
-	if a.batch.Cursor() == 2 {
+	if cursorOf(a.batch) == 2 {
 		wantIDs(t, a.batch, "1", "2") // it saw what the lane left behind
 	} else {
-		t.Errorf("the retry has the cursor %d, want 2: it did not wait", a.batch.Cursor())
+		t.Errorf("the retry has the cursor %d, want 2: it did not wait", cursorOf(a.batch))
 	}
 }
 

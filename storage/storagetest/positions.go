@@ -68,13 +68,13 @@ func cursorsMovePerGroup(t *testing.T, f fixture) {
 		t.Fatal(err)
 	}
 	mustCommit(t, mustClaim(t, f.db, p, 1), 1)
-	b, err := f.db.Claim(Context(t), topic, "another", p, 10)
+	b, err := f.db.Claim(Context(t), topic, "another", []int{p}, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Rollback()
-	if b.Cursor() != 0 || len(b.Records()) != 2 {
-		t.Errorf("the other group is at %d with %d events before it; want 0 and 2", b.Cursor(), len(b.Records()))
+	if cursorOf(b) != 0 || len(b.Records()) != 2 {
+		t.Errorf("the other group is at %d with %d events before it; want 0 and 2", cursorOf(b), len(b.Records()))
 	}
 }
 

@@ -17,6 +17,7 @@ type board struct {
 	parts   [event.Partitions]part
 	next    int
 	batch   int
+	most    int           // partitions with few records each that are handed out together
 	changed chan struct{} // closed and replaced when there may be new work
 }
 
@@ -25,6 +26,8 @@ type part struct {
 	taken      bool
 	notBefore  time.Time
 	limit      int // 0: the board's batch
+	alone      bool
+	lost       int // how often in a row another lane had it
 	trouble    trouble
 	handling   time.Time // since when a handler has been at its batch; zero: none is
 }
@@ -42,12 +45,14 @@ type trouble struct {
 type report struct {
 	seen    int64 // the cursor, as far as the lane learned it; −1: it did not
 	pause   time.Duration
-	limit   int // of the next batch; 0: the board's batch
+	limit   int  // of the next batch; 0: the board's batch
+	alone   bool // the next batch is of this partition alone
+	claimed bool // another lane has the partition: nothing was learned
 	trouble trouble
 }
 
-func newBoard(batch int) *board {
-	return &board{batch: batch, next: rand.IntN(event.Partitions), changed: make(chan struct{})}
+func newBoard(batch, most int) *board {
+	return &board{batch: batch, most: most, next: rand.IntN(event.Partitions), changed: make(chan struct{})}
 }
 
 // behind tells whether the log goes on after the cursors that the board knows.
@@ -98,18 +103,19 @@ func (b *board) broadcast() {
 	b.changed = make(chan struct{})
 }
 
-// take waits for a partition with work and hands it to the caller, with the most records it may claim; false when ctx is done.
-func (b *board) take(ctx context.Context) (partition, limit int, ok bool) {
+// take waits for partitions with work and hands them to the caller, with the most records of each that it may claim; false
+// when ctx is done.
+func (b *board) take(ctx context.Context) (partitions []int, limit int, ok bool) {
 	for {
 		if ctx.Err() != nil {
-			return 0, 0, false
+			return nil, 0, false
 		}
 		b.mu.Lock()
-		p, limit, later := b.pick(time.Now())
+		ps, limit, later := b.pick(time.Now())
 		changed := b.changed
 		b.mu.Unlock()
-		if p >= 0 {
-			return p, limit, true
+		if len(ps) > 0 {
+			return ps, limit, true
 		}
 		var timer *time.Timer
 		var due <-chan time.Time
@@ -128,10 +134,14 @@ func (b *board) take(ctx context.Context) (partition, limit int, ok bool) {
 	}
 }
 
-// pick returns a partition, or −1 and how long to wait for one whose pause ends; 0 when none has work.
-func (b *board) pick(now time.Time) (p, limit int, later time.Duration) {
+// pick returns the next partition that has work or, where it has few records, those that have few as well: what comes in
+// slowly takes one transaction together and not one a partition. It returns none, and how long to wait for one whose pause
+// ends, 0 when none has work.
+func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duration) {
+	begin, share := b.next, int64(b.batch/b.most)
+	passed := false // one that has to be picked alone
 	for i := range b.parts {
-		p := (b.next + i) % event.Partitions
+		p := (begin + i) % event.Partitions
 		part := &b.parts[p]
 		if part.taken || part.head <= part.seen {
 			continue
@@ -142,29 +152,58 @@ func (b *board) pick(now time.Time) (p, limit int, later time.Duration) {
 			}
 			continue
 		}
-		part.taken = true
-		b.next = (p + 1) % event.Partitions
-		if part.limit > 0 {
-			return p, part.limit, 0
+		few := part.limit == 0 && !part.alone && part.trouble == (trouble{}) && part.head-part.seen <= share
+		if len(picked) > 0 && !few {
+			if !passed {
+				passed, b.next = true, p // it comes first the next time
+			}
+			continue
 		}
-		return p, b.batch, 0
+		part.taken = true
+		picked = append(picked, p)
+		if !passed {
+			b.next = (p + 1) % event.Partitions
+		}
+		if !few || len(picked) == b.most {
+			break
+		}
 	}
-	return -1, 0, later
+	switch {
+	case len(picked) > 1:
+		return picked, int(share), 0
+	case len(picked) == 1 && b.parts[picked[0]].limit > 0:
+		return picked, b.parts[picked[0]].limit, 0
+	case len(picked) == 1:
+		return picked, b.batch, 0
+	}
+	return nil, 0, later
 }
 
-func (b *board) give(p int, r report) {
+// give takes partitions back, each with its report.
+func (b *board) give(partitions []int, reports []report) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	part := &b.parts[p]
-	part.taken = false
-	part.seen = max(part.seen, r.seen)
-	part.limit = r.limit
-	part.trouble = r.trouble
-	part.notBefore = time.Time{}
-	if r.pause > 0 {
-		part.notBefore = time.Now().Add(r.pause)
+	more := false
+	for i, p := range partitions {
+		part, r := &b.parts[p], reports[i]
+		part.taken = false
+		if r.claimed {
+			part.lost++
+			part.notBefore = time.Now().Add(onlookersPause(part.lost))
+			continue
+		}
+		part.lost = 0
+		part.seen = max(part.seen, r.seen)
+		part.limit = r.limit
+		part.alone = r.alone
+		part.trouble = r.trouble
+		part.notBefore = time.Time{}
+		if r.pause > 0 {
+			part.notBefore = time.Now().Add(r.pause)
+		}
+		more = more || part.head > part.seen
 	}
-	if part.head > part.seen {
+	if more {
 		b.broadcast()
 	}
 }
@@ -198,6 +237,20 @@ const (
 	firstPause   = 20 * time.Millisecond
 	longestPause = 5 * time.Second
 )
+
+// claimedPause is the longest pause after another lane was found to have a partition for the first time; it doubles from one
+// time to the next, up to longestClaimedPause. Who lost it leaves it to who has it, and takes it over when that one is gone.
+const (
+	claimedPause        = 10 * time.Millisecond
+	longestClaimedPause = 320 * time.Millisecond
+)
+
+// onlookersPause is the pause after a partition was found claimed for the n-th time in a row, with jitter on its upper half, so
+// that onlookers do not come all at once.
+func onlookersPause(n int) time.Duration {
+	d := min(longestClaimedPause, claimedPause<<min(n-1, 10))
+	return d/2 + rand.N(d/2+1)
+}
 
 // backoff is the pause after the n-th failure in a row: it doubles, up to longestPause, with full jitter on its upper half.
 func backoff(n int) time.Duration {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -20,21 +22,21 @@ func take(t *testing.T, b *board) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	p, _, ok := b.take(ctx)
-	if !ok {
-		t.Fatal("the board had nothing to do")
+	ps, _, ok := b.take(ctx)
+	if !ok || len(ps) != 1 {
+		t.Fatalf("the board gave %v, want one partition", ps)
 	}
-	return p
+	return ps[0]
 }
 
 func TestABusyPartitionDoesNotStarveTheOthers(t *testing.T) {
-	b := newBoard(100)
+	b := newBoard(100, 1)
 	b.news(heads(3, 40, 60), event.Positions{})
 	taken := map[int]int{}
 	for range 9 {
 		p := take(t, b)
 		taken[p]++
-		b.give(p, report{seen: 1}) // each has more
+		b.give([]int{p}, []report{report{seen: 1}}) // each has more
 	}
 	for _, p := range []int{3, 40, 60} {
 		if taken[p] != 3 {
@@ -44,16 +46,16 @@ func TestABusyPartitionDoesNotStarveTheOthers(t *testing.T) {
 }
 
 func TestAPartitionIsTakenByOneLaneAtATime(t *testing.T) {
-	b := newBoard(100)
+	b := newBoard(100, 1)
 	b.news(heads(7), event.Positions{})
 	if p := take(t, b); p != 7 {
 		t.Fatalf("took %d", p)
 	}
 	b.news(event.Positions{7: 11}, event.Positions{})
-	if p, _, later := b.pick(time.Now()); p != -1 || later != 0 {
-		t.Errorf("pick = %d, %s; want nothing to do", p, later)
+	if ps, _, later := b.pick(time.Now()); ps != nil || later != 0 {
+		t.Errorf("pick = %d, %s; want nothing to do", ps, later)
 	}
-	b.give(7, report{seen: 10})
+	b.give([]int{7}, []report{report{seen: 10}})
 	if p := take(t, b); p != 7 {
 		t.Errorf("took %d, want 7, which has one more", p)
 	}
@@ -64,22 +66,22 @@ func TestALaneIsWokenByNewsByAPartitionGivenBackAndByTheEndOfAPause(t *testing.T
 		"news": {func(*board) {}, func(b *board) { b.news(heads(1), event.Positions{}) }},
 		"a partition given back": {
 			func(b *board) { b.news(heads(1), event.Positions{}); b.pick(time.Now()) },
-			func(b *board) { b.give(1, report{seen: 5}) },
+			func(b *board) { b.give([]int{1}, []report{report{seen: 5}}) },
 		},
 		"the end of a pause": {
 			func(b *board) { b.news(heads(1), event.Positions{}); b.pick(time.Now()) },
-			func(b *board) { b.give(1, report{seen: -1, pause: 5 * time.Millisecond}) },
+			func(b *board) { b.give([]int{1}, []report{report{seen: -1, pause: 5 * time.Millisecond}}) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBoard(100)
+			b := newBoard(100, 1)
 			c.before(b)
 			taken := make(chan int)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
 			go func() {
-				p, _, _ := b.take(ctx)
-				taken <- p
+				ps, _, _ := b.take(ctx)
+				taken <- ps[0]
 			}()
 			c.then(b)
 			if p := <-taken; p != 1 {
@@ -89,8 +91,62 @@ func TestALaneIsWokenByNewsByAPartitionGivenBackAndByTheEndOfAPause(t *testing.T
 	}
 }
 
+// What comes in slowly is taken together, and does not keep a long backlog from its turn.
+func TestPartitionsWithFewRecordsAreTakenTogether(t *testing.T) {
+	b := newBoard(100, 4) // few are 25
+	b.next = 0
+	b.news(event.Positions{1: 3, 2: 500, 3: 25, 5: 26, 7: 1, 8: 1, 9: 1}, event.Positions{})
+	type turn struct {
+		Partitions []int
+		Limit      int
+	}
+	want := []turn{{[]int{1, 3, 7, 8}, 25}, {[]int{2}, 100}, {[]int{5}, 100}, {[]int{9}, 100}}
+	for i, w := range want {
+		ps, limit, _ := b.pick(time.Now())
+		if diff := cmp.Diff(w, turn{ps, limit}); diff != "" {
+			t.Fatalf("turn %d (-want +got):\n%s", i+1, diff)
+		}
+	}
+	// One that failed among others is alone; so is one in trouble, and one that takes fewer records at once.
+	b.give([]int{1, 3, 7, 8}, []report{{seen: -1, alone: true}, {seen: -1}, {seen: -1, limit: 5}, {seen: -1, trouble: trouble{failures: 1}}})
+	b.next = 0
+	for i, w := range []turn{{[]int{1}, 100}, {[]int{3}, 100}, {[]int{7}, 5}, {[]int{8}, 100}} {
+		ps, limit, _ := b.pick(time.Now())
+		if diff := cmp.Diff(w, turn{ps, limit}); diff != "" {
+			t.Fatalf("turn %d after a failure (-want +got):\n%s", i+1, diff)
+		}
+	}
+}
+
+// Who loses a partition again and again comes ever more rarely, and learns nothing by it.
+func TestAnOnlookerStepsBack(t *testing.T) {
+	b := newBoard(100, 1)
+	b.news(heads(1), event.Positions{})
+	b.parts[1].trouble, b.parts[1].alone, b.parts[1].limit = trouble{failures: 2}, true, 7
+	before := b.parts[1]
+	for n := 1; n <= 12; n++ {
+		now := time.Now()
+		b.pick(now.Add(time.Hour))
+		b.give([]int{1}, []report{{claimed: true}})
+		longest := min(longestClaimedPause, claimedPause<<(n-1))
+		if pause := b.parts[1].notBefore.Sub(now); pause < longest/2 || pause > longest+time.Minute {
+			t.Errorf("loss %d: a pause of %s, want %s to %s", n, pause, longest/2, longest)
+		}
+	}
+	after := b.parts[1]
+	after.lost, after.notBefore, after.taken = before.lost, before.notBefore, before.taken
+	if after != before {
+		t.Errorf("%+v became %+v", before, after)
+	}
+	b.pick(time.Now().Add(time.Hour))
+	b.give([]int{1}, []report{{seen: 10}})
+	if b.parts[1].lost != 0 {
+		t.Error("its losses are remembered after it had the partition")
+	}
+}
+
 func TestWhatAnotherSubscriberHasProcessedIsNoWork(t *testing.T) {
-	b := newBoard(100)
+	b := newBoard(100, 1)
 	if !b.behind(heads(1)) {
 		t.Error("a log with events is not news to an empty board")
 	}
@@ -98,7 +154,7 @@ func TestWhatAnotherSubscriberHasProcessedIsNoWork(t *testing.T) {
 	if p := take(t, b); p != 2 {
 		t.Errorf("took %d, want 2", p)
 	}
-	b.give(2, report{seen: 10})
+	b.give([]int{2}, []report{report{seen: 10}})
 	b.news(heads(1, 2), event.Positions{2: 9}) // read before the lane's commit
 	if b.behind(heads(1, 2)) {
 		t.Error("the board has forgotten what it had seen")

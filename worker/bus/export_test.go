@@ -31,7 +31,7 @@ func NewLane(b *Bus, o SubscriberOptions, topic string, out chan *message.Messag
 	if err != nil {
 		return nil, err
 	}
-	board := newBoard(s.options.Batch)
+	board := newBoard(s.options.Batch, s.options.Together)
 	board.next = partition
 	return &Lane{&subscription{Subscriber: s, topic: topic, out: out, board: board, hurry: make(chan struct{})}}, nil
 }
@@ -47,11 +47,11 @@ func (l *Lane) Learn(heads, cursors event.Positions, resync bool) {
 
 // Step processes a batch as if every pause were over; false: the lane knows of no work.
 func (l *Lane) Step(ctx context.Context) bool {
-	p, limit, _ := l.s.board.pick(time.Now().Add(time.Hour))
-	if p < 0 {
+	ps, limit, _ := l.s.board.pick(time.Now().Add(time.Hour))
+	if len(ps) == 0 {
 		return false
 	}
-	l.s.board.give(p, l.s.process(ctx, p, limit))
+	l.s.board.give(ps, l.s.process(ctx, ps, limit))
 	return true
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/safebox/safebox/worker/event"
@@ -16,52 +15,116 @@ const passingPause = 250 * time.Millisecond
 // patientFailures is how often in a row a batch may fail for a reason that may pass before it is made smaller.
 const patientFailures = 3
 
-// claimedPause is the shortest pause after another lane was found to have a partition; it is up to five times as long, so
-// that onlookers do not come all at once.
-const claimedPause = 5 * time.Millisecond
-
 // BehindParked is the error of an event that is parked only because an earlier one of its subject is.
 const BehindParked = "waits behind an earlier parked event of the same subject"
 
-// process claims a partition, delivers a batch of it and commits. ctx is the hard end.
-func (s *subscription) process(ctx context.Context, p, limit int) report {
+// process claims partitions, delivers a batch of them and commits. ctx is the hard end.
+func (s *subscription) process(ctx context.Context, ps []int, limit int) []report {
 	if s.bus.span != nil {
 		var end func()
 		ctx, end = s.bus.span(ctx, "batch")
 		defer end()
 	}
-	run := &run{subscription: s, partition: p, trouble: s.board.troubleOf(p), limit: limit, clock: time.Now(), phases: map[string]time.Duration{}}
+	run := &run{subscription: s, partition: ps[0], limit: limit, clock: time.Now(), phases: map[string]time.Duration{}}
 	defer run.end()
-	b, err := s.bus.log.Claim(ctx, s.topic, s.options.Group, p, limit)
-	run.phase("claim")
+	if len(ps) > 1 {
+		return run.together(ctx, ps)
+	}
+	run.trouble = s.board.troubleOf(ps[0])
+	return []report{run.one(ctx)}
+}
+
+// one processes a batch of one partition.
+func (r *run) one(ctx context.Context) report {
+	b, err := r.claim(ctx, r.partition)
 	switch {
 	case errors.Is(err, event.ErrClaimed):
-		rep := run.kept()
-		rep.pause = claimedPause + rand.N(4*claimedPause)
-		return rep
+		return report{claimed: true}
 	case err != nil:
-		return run.failed(ctx, "claim", err, -1, 0)
+		return r.failed(ctx, "claim", err, -1, 0)
 	}
 	defer b.Rollback()
-	run.batch = b
 	records := b.Records()
 	if len(records) == 0 {
-		return report{seen: b.Cursor()}
+		return report{seen: b.Cursors()[r.partition]}
 	}
-	if t := run.trouble; t.park && records[0].Position == t.position {
-		return run.park(ctx, records[0])
+	if t := r.trouble; t.park && records[0].Position == t.position {
+		return r.park(ctx, records[0])
 	}
-	return run.deliver(ctx, records)
+	return r.deliver(ctx, records)
+}
+
+func (r *run) claim(ctx context.Context, ps ...int) (event.Batch, error) {
+	b, err := r.bus.log.Claim(ctx, r.topic, r.options.Group, ps, r.limit)
+	r.phase("claim")
+	r.batch = b
+	return b, err
+}
+
+// together processes the few records of several partitions in one transaction: all, or none. Where that fails, whatever the
+// cause, each of the partitions is processed alone next, and what is to be learned is learned there.
+func (r *run) together(ctx context.Context, ps []int) []report {
+	reports := make([]report, len(ps))
+	b, err := r.claim(ctx, ps...)
+	if errors.Is(err, event.ErrClaimed) {
+		for i := range reports {
+			reports[i] = report{claimed: true}
+		}
+		return reports
+	}
+	var upTo map[int]int64
+	if err == nil {
+		defer b.Rollback()
+		upTo = event.UpTo(b.Records()...)
+		err = r.all(ctx, b.Records(), upTo)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			r.bus.observer.Retried(reasonOf(err))
+			r.logger.Debug("a batch of several partitions was rolled back; each is processed alone", "partitions", ps, "error", err)
+		}
+		for i := range reports {
+			reports[i] = report{seen: -1, alone: true}
+		}
+		return reports
+	}
+	for i, p := range ps {
+		cursor, mine := b.Cursors()[p]
+		reports[i] = report{seen: max(cursor, upTo[p]), claimed: !mine}
+	}
+	return reports
+}
+
+// all delivers records and commits them.
+func (r *run) all(ctx context.Context, records []event.Record, upTo map[int]int64) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if err := r.begin(ctx, records); err != nil {
+		return err
+	}
+	if _, _, err := r.feed(ctx, records); err != nil {
+		return err
+	}
+	if err := r.finish(ctx); err != nil {
+		return err
+	}
+	if err := r.commit(ctx, upTo); err != nil {
+		return err
+	}
+	r.committed(ctx, records)
+	return nil
 }
 
 // run is one attempt at a batch.
 type run struct {
 	*subscription
-	partition int
-	limit     int
+	partition int // the first, where there are several
+	limit     int // of records of each partition
 	trouble   trouble
 	batch     event.Batch
 	session   Session
+	handled   bool // it was given records
 	clock     time.Time
 	phases    map[string]time.Duration
 	outcomes  map[[2]string]int // (type, outcome) → events
@@ -95,22 +158,21 @@ func (r *run) keptLimit() int {
 	return r.limit
 }
 
-func (r *run) deliver(ctx context.Context, records []event.Record) report {
-	cursor := r.batch.Cursor()
+// begin opens the handler's session for those records that do not wait behind a parked one.
+func (r *run) begin(ctx context.Context, records []event.Record) (err error) {
 	free := unblocked(records, r.batch.Blocked())
 	if r.options.Handler != nil && len(free) > 0 {
-		session, err := begin(ctx, r.options.Handler, r.batch, free)
-		if err != nil {
-			return r.failed(ctx, "load", err, cursor, len(records))
-		}
-		r.session = session
+		r.session, err = begin(ctx, r.options.Handler, r.batch, free)
 	}
 	r.phase("load")
+	return err
+}
+
+// feed hands out records until one is not acknowledged. It tells how many are done with, delivered and acknowledged or parked,
+// and how many of those were delivered.
+func (r *run) feed(ctx context.Context, records []event.Record) (done, handled int, stopped error) {
 	r.board.handle(r.partition, time.Now())
 	r.outcomes = map[[2]string]int{}
-	done := 0 // records delivered and acknowledged, or parked
-	handled := 0
-	var stopped error
 	for _, rec := range records {
 		if r.batch.Blocked()[rec.Subject] {
 			r.batch.Park(rec, BehindParked, 0)
@@ -127,8 +189,32 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 		done++
 		handled++
 	}
+	r.handled = handled > 0
 	r.board.handle(r.partition, time.Time{})
 	r.phase("fold")
+	return done, handled, stopped
+}
+
+func (r *run) finish(ctx context.Context) (err error) {
+	if r.session != nil && r.handled {
+		err = finish(ctx, r.session)
+	}
+	r.phase("store")
+	return err
+}
+
+func (r *run) commit(ctx context.Context, upTo map[int]int64) error {
+	err := r.batch.Commit(ctx, upTo)
+	r.phase("commit")
+	return err
+}
+
+func (r *run) deliver(ctx context.Context, records []event.Record) report {
+	cursor := r.batch.Cursors()[r.partition]
+	if err := r.begin(ctx, records); err != nil {
+		return r.failed(ctx, "load", err, cursor, len(records))
+	}
+	done, handled, stopped := r.feed(ctx, records)
 	var p *PanicError
 	switch {
 	case ctx.Err() != nil: // the hard end: nothing of the batch
@@ -138,17 +224,13 @@ func (r *run) deliver(ctx context.Context, records []event.Record) report {
 	case handled > 0 && errors.As(stopped, &p):
 		return r.spoilt(records[done], p, done)
 	}
-	if r.session != nil && handled > 0 {
-		if err := finish(ctx, r.session); err != nil {
-			return r.failed(ctx, "store", err, cursor, done)
-		}
+	if err := r.finish(ctx); err != nil {
+		return r.failed(ctx, "store", err, cursor, done)
 	}
-	r.phase("store")
 	last := records[done-1]
-	if err := r.batch.Commit(ctx, last.Position); err != nil {
+	if err := r.commit(ctx, event.UpTo(last)); err != nil {
 		return r.failed(ctx, "commit", err, cursor, done)
 	}
-	r.phase("commit")
 	r.committed(ctx, records[:done])
 	if stopped != nil {
 		r.trouble = trouble{} // whatever it was, it is behind the cursor now
@@ -274,7 +356,7 @@ func (r *run) failed(ctx context.Context, phase string, cause error, cursor int6
 func (r *run) park(ctx context.Context, rec event.Record) report {
 	t := r.trouble
 	r.batch.Park(rec, t.cause, t.attempts)
-	if err := r.batch.Commit(ctx, rec.Position); err != nil {
+	if err := r.batch.Commit(ctx, event.UpTo(rec)); err != nil {
 		t.failures++
 		return report{seen: -1, pause: backoff(t.failures), limit: 1, trouble: t}
 	}

@@ -99,7 +99,7 @@ func unparkBatch(ctx context.Context, b event.Batch, h Handler, records []event.
 		return nil, err
 	}
 	b.Note(act)
-	return outcomes, b.Commit(ctx, records[len(records)-1].Position)
+	return outcomes, b.Commit(ctx, event.UpTo(records...))
 }
 
 // keepParked writes the new error and the further attempt to the first parked event of a subject, with the action that failed,
@@ -119,5 +119,5 @@ func keepParked(ctx context.Context, log event.Log, topic, group, subject string
 	}
 	b.Park(rec, failed.Error, 1)
 	b.Note(failed)
-	return b.Commit(ctx, rec.Position-1)
+	return b.Commit(ctx, map[int]int64{rec.Partition: rec.Position - 1})
 }

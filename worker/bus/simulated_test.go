@@ -48,20 +48,27 @@ func (d *simulated) fail(format string, args ...any) {
 }
 
 // Claim implements event.Log.
-func (d *simulated) Claim(ctx context.Context, _, _ string, p, limit int) (event.Batch, error) {
+func (d *simulated) Claim(ctx context.Context, _, _ string, ps []int, limit int) (event.Batch, error) {
 	if err := d.s.reach(ctx, "claim"); err != nil {
 		return nil, err
 	}
-	if d.claimed[p] {
+	b := &batchInMemory{d: d, cursors: map[int]int64{}, blocked: map[string]bool{}}
+	for _, p := range ps {
+		if d.claimed[p] {
+			continue
+		}
+		d.claimed[p] = true
+		from := d.cursors[p]
+		b.cursors[p] = from
+		b.records = append(b.records, d.records[p][from:min(int(from)+limit, len(d.records[p]))]...)
+		for _, r := range d.parked[p] {
+			b.blocked[r.Subject] = true
+		}
+	}
+	if len(b.cursors) == 0 {
 		return nil, event.ErrClaimed
 	}
-	d.claimed[p] = true
-	from := d.cursors[p]
-	records := d.records[p][from:min(int(from)+limit, len(d.records[p]))]
-	b := &batchInMemory{d: d, partition: p, cursor: from, records: records, blocked: map[string]bool{}}
-	for _, r := range d.parked[p] {
-		b.blocked[r.Subject] = true
-	}
+	b.records = event.Merge(b.records)
 	return b, nil
 }
 
@@ -77,25 +84,24 @@ func (d *simulated) ClaimParked(_ context.Context, _, _, subject string) (event.
 	if len(records) == 0 {
 		return nil, event.ErrNotFound
 	}
-	return &batchInMemory{d: d, partition: p, cursor: d.cursors[p], records: records, operator: true}, nil
+	return &batchInMemory{d: d, cursors: map[int]int64{p: d.cursors[p]}, records: records, operator: true}, nil
 }
 
 // batchInMemory is a transaction.
 type batchInMemory struct {
-	d         *simulated
-	partition int
-	cursor    int64
-	records   []event.Record
-	blocked   map[string]bool
-	operator  bool // it is of parked events
-	ended     bool
-	changes   ledger.Changes
-	setAside  []event.Record
-	knew      map[string]bool // the wallets that were there when the batch was loaded
+	d        *simulated
+	cursors  map[int]int64
+	records  []event.Record
+	blocked  map[string]bool
+	operator bool // it is of parked events
+	ended    bool
+	changes  ledger.Changes
+	setAside []event.Record
+	knew     map[string]bool // the wallets that were there when the batch was loaded
 }
 
 func (b *batchInMemory) Records() []event.Record              { return b.records }
-func (b *batchInMemory) Cursor() int64                        { return b.cursor }
+func (b *batchInMemory) Cursors() map[int]int64               { return b.cursors }
 func (b *batchInMemory) Blocked() map[string]bool             { return b.blocked }
 func (b *batchInMemory) Note(event.ParkedAction)              {}
 func (b *batchInMemory) Rollback()                            { b.end() }
@@ -103,7 +109,9 @@ func (b *batchInMemory) Park(r event.Record, _ string, _ int) { b.setAside = app
 
 func (b *batchInMemory) end() {
 	if !b.ended && !b.operator {
-		b.d.claimed[b.partition] = false
+		for p := range b.cursors {
+			b.d.claimed[p] = false
+		}
 	}
 	b.ended = true
 }
@@ -129,10 +137,10 @@ func (b *batchInMemory) Load(ctx context.Context, k ledger.Keys) (*ledger.State,
 		}
 	}
 	for _, t := range s.Unpayable(k.Transfers) {
-		transfer, p := d.records[b.partition][t.Position-1], event.Partition(t.Payee)
+		transfer, p := d.records[t.Partition][t.Position-1], event.Partition(t.Payee)
 		for _, r := range d.records[p][d.cursors[p]:] {
 			if r.Subject == t.Payee && r.Type == event.TypeWalletRegistered && r.RecordedAt.Before(transfer.RecordedAt) {
-				s.AddAwaited(t.Position)
+				s.AddAwaited(t.Place)
 				break
 			}
 		}
@@ -151,7 +159,7 @@ func (b *batchInMemory) Store(_ context.Context, c ledger.Changes) error {
 }
 
 // Commit implements event.Batch.
-func (b *batchInMemory) Commit(ctx context.Context, upTo int64) error {
+func (b *batchInMemory) Commit(ctx context.Context, upTo map[int]int64) error {
 	d := b.d
 	defer b.end()
 	if err := d.s.reach(ctx, "commit"); err != nil {
@@ -172,18 +180,23 @@ func (b *batchInMemory) Commit(ctx context.Context, upTo int64) error {
 
 func (d *simulated) record(e ledger.Entry) event.Record { return d.records[e.Partition][e.Position-1] }
 
-func (b *batchInMemory) write(upTo int64) {
+func (b *batchInMemory) write(upTo map[int]int64) {
 	d := b.d
 	if b.operator {
-		d.parked[b.partition] = slices.DeleteFunc(d.parked[b.partition], func(r event.Record) bool {
-			return r.Subject == b.records[0].Subject && r.Position <= upTo
+		p := b.records[0].Partition
+		d.parked[p] = slices.DeleteFunc(d.parked[p], func(r event.Record) bool {
+			return r.Subject == b.records[0].Subject && r.Position <= upTo[p]
 		})
 	} else {
-		if d.cursors[b.partition] != b.cursor || upTo <= b.cursor {
-			d.fail("partition %d: a batch after %d moves the cursor from %d to %d", b.partition, b.cursor, d.cursors[b.partition], upTo)
+		for p, to := range upTo {
+			if d.cursors[p] != b.cursors[p] || to <= b.cursors[p] {
+				d.fail("partition %d: a batch after %d moves the cursor from %d to %d", p, b.cursors[p], d.cursors[p], to)
+			}
+			d.cursors[p] = to
 		}
-		d.cursors[b.partition] = upTo
-		d.parked[b.partition] = append(d.parked[b.partition], b.setAside...)
+		for _, r := range b.setAside {
+			d.parked[r.Partition] = append(d.parked[r.Partition], r)
+		}
 	}
 	for _, a := range b.changes.Registered {
 		if _, there := d.accounts[a.Npub]; there {

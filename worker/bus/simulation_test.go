@@ -132,8 +132,8 @@ type simulator struct {
 	out chan *message.Message
 }
 
-func (m *simulator) Claim(ctx context.Context, topic, group string, p, limit int) (event.Batch, error) {
-	return m.db.Claim(ctx, topic, group, p, limit)
+func (m *simulator) Claim(ctx context.Context, topic, group string, ps []int, limit int) (event.Batch, error) {
+	return m.db.Claim(ctx, topic, group, ps, limit)
 }
 
 func newSimulator(tb testing.TB) *simulator {
@@ -201,7 +201,7 @@ func newSimulated(s *schedule) *simulated {
 
 // lane starts a lane that knows the log as it is now.
 func (m *simulator) lane(s *schedule) *simulatedLane {
-	options := bus.SubscriberOptions{Group: group, Handler: panicking{}, Batch: 1 + s.rng.IntN(5), MaxAttempts: 1 + s.rng.IntN(2)}
+	options := bus.SubscriberOptions{Group: group, Handler: panicking{}, Batch: 1 + s.rng.IntN(5), Together: 1 + s.rng.IntN(3), MaxAttempts: 1 + s.rng.IntN(2)}
 	lane, err := bus.NewLane(m.bus, options, topic, m.out, s.db.places[s.rng.IntN(len(s.db.places))])
 	if err != nil {
 		panic(err) // the options are right

@@ -14,9 +14,12 @@ import (
 type SubscriberOptions struct {
 	Group string // the consumer group: each group gets every record, each record goes to one member
 	// Handler gives each batch a session; nil: messages are delivered without one, and an acknowledgement moves the cursor.
-	Handler     Handler
-	Lanes       int           // partitions processed at once; 0: 4
-	Batch       int           // most records in one transaction; 0: 500
+	Handler Handler
+	Lanes   int // partitions processed at once; 0: 4
+	Batch   int // most records in one transaction; 0: 500
+	// Together is the most partitions with few records each that one transaction takes; 0: 1. It is for a handler that is
+	// quick: the lane has them all while it is at work.
+	Together    int
 	Poll        time.Duration // longest time between two looks at the log; 0: 250 ms
 	MaxAttempts int           // of a record, before it is parked; 0: for ever
 	// CloseTimeout is how long Close waits for the batches in hand. Then the contexts of their messages end, and what is
@@ -51,6 +54,9 @@ func (b *Bus) Subscriber(o SubscriberOptions) (*Subscriber, error) {
 	if o.Batch == 0 {
 		o.Batch = 500
 	}
+	if o.Together == 0 {
+		o.Together = 1
+	}
 	if o.Poll == 0 {
 		o.Poll = 250 * time.Millisecond
 	}
@@ -73,7 +79,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, err
 	}
 	sub := &subscription{
-		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch), hurry: make(chan struct{}),
+		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch, s.options.Together), hurry: make(chan struct{}),
 	}
 	s.boards = append(s.boards, sub.board)
 	s.running.Add(1)
@@ -139,12 +145,12 @@ func (s *subscription) run(ctx context.Context) {
 // lane processes batches until claiming ends. ctx is the hard end.
 func (s *subscription) lane(ctx, claiming context.Context) {
 	for {
-		p, limit, ok := s.board.take(claiming)
+		ps, limit, ok := s.board.take(claiming)
 		if !ok {
 			return
 		}
 		s.bus.observer.LaneBusy(1)
-		s.board.give(p, s.process(ctx, p, limit))
+		s.board.give(ps, s.process(ctx, ps, limit))
 		s.bus.observer.LaneBusy(-1)
 	}
 }

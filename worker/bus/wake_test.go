@@ -134,9 +134,9 @@ func (c *counting) Cursors(ctx context.Context, topic, group string) (event.Posi
 	return c.Log.Cursors(ctx, topic, group)
 }
 
-func (c *counting) Claim(ctx context.Context, topic, group string, partition, limit int) (event.Batch, error) {
+func (c *counting) Claim(ctx context.Context, topic, group string, partitions []int, limit int) (event.Batch, error) {
 	c.others.Add(1)
-	return c.Log.Claim(ctx, topic, group, partition, limit)
+	return c.Log.Claim(ctx, topic, group, partitions, limit)
 }
 
 // A log that cannot be read is asked again, ever less often.
@@ -172,9 +172,9 @@ func (f *faltering) Cursors(ctx context.Context, topic, group string) (event.Pos
 	return f.Log.Cursors(ctx, topic, group)
 }
 
-func (f *faltering) Claim(ctx context.Context, topic, group string, partition, limit int) (event.Batch, error) {
+func (f *faltering) Claim(ctx context.Context, topic, group string, partitions []int, limit int) (event.Batch, error) {
 	if f.claims.Add(1) <= 3 {
 		return nil, errors.New("no claim")
 	}
-	return f.Log.Claim(ctx, topic, group, partition, limit)
+	return f.Log.Claim(ctx, topic, group, partitions, limit)
 }

@@ -18,6 +18,15 @@ type Record struct {
 	RecordedAt time.Time
 }
 
+// Place is where a record stands in its topic.
+type Place struct {
+	Partition int
+	Position  int64
+}
+
+// Place returns where the record stands.
+func (r Record) Place() Place { return Place{r.Partition, r.Position} }
+
 // Result says what became of one event of an append.
 type Result string
 
@@ -43,7 +52,7 @@ const MaxUnparked = 500
 // Positions holds a position for each partition; 0 stands before the first event.
 type Positions [Partitions]int64
 
-// ErrClaimed is returned by Claim when another lane, here or in another process, holds the partition.
+// ErrClaimed is returned by Claim when other lanes, here or in other processes, hold all of the partitions.
 var ErrClaimed = errors.New("partition is claimed by another lane")
 
 // ErrNotFound is returned by look-ups of one event, wallet or parked event that is not there.
@@ -71,9 +80,10 @@ type Log interface {
 	// JoinAt makes a new group that has processed everything up to these positions. False: the group exists, and nothing
 	// was done.
 	JoinAt(ctx context.Context, topic, group string, at Positions) (joined bool, err error)
-	// Claim takes a partition for one batch of at most limit events after the group's cursor. It does not wait:
-	// ErrClaimed says that another lane has it. The batch may be empty; it must be committed or rolled back all the same.
-	Claim(ctx context.Context, topic, group string, partition, limit int) (Batch, error)
+	// Claim takes those of the partitions that no other lane has, for one batch of at most limit events of each after the
+	// group's cursor. It does not wait: ErrClaimed says that other lanes have them all. The batch may be empty; it must be
+	// committed or rolled back all the same.
+	Claim(ctx context.Context, topic, group string, partitions []int, limit int) (Batch, error)
 	// ClaimParked takes the first MaxUnparked parked events of one subject, in order, as a batch; it waits for a lane that
 	// holds their partition. Commit takes them out of the parked ones instead of moving the cursor. ErrNotFound if there are none.
 	ClaimParked(ctx context.Context, topic, group, subject string) (Batch, error)
@@ -84,13 +94,14 @@ type Log interface {
 	Announce(ctx context.Context, topic string) error
 }
 
-// A Batch is a claimed run of records and the transaction in which they are processed: whatever a handler does in it
+// A Batch is claimed records and the transaction in which they are processed: whatever a handler does in it
 // commits together with the cursor, or not at all. It is used by one goroutine.
 type Batch interface {
-	// Records are the events after the cursor, in order, with their secrets sealed.
+	// Records are the events after the cursors, with their secrets sealed: each partition's in order, and all of them in the
+	// order of their recording.
 	Records() []Record
-	// Cursor is the group's position before this batch.
-	Cursor() int64
+	// Cursors are the group's positions before this batch, of each partition that is claimed.
+	Cursors() map[int]int64
 	// Blocked are those subjects of the batch's records that have parked events: their later events must be parked as well.
 	Blocked() map[string]bool
 	// Park sets a record aside with the error that stopped it. It is written by Commit.
@@ -98,10 +109,45 @@ type Batch interface {
 	// Note adds what an operator did to the subject's actions; it is for batches of ClaimParked. It is written by Commit.
 	// Number and At are set by the database, Topic, Group and Subject are the batch's.
 	Note(a ParkedAction)
-	// Commit moves the cursor to upTo, the position of the last record that was processed or parked, and commits.
-	Commit(ctx context.Context, upTo int64) error
-	// Rollback gives the partition back with nothing done. After Commit it does nothing.
+	// Commit moves the cursor of each partition in upTo to the position of its last record that was processed or parked, and
+	// commits.
+	Commit(ctx context.Context, upTo map[int]int64) error
+	// Rollback gives the partitions back with nothing done. After Commit it does nothing.
 	Rollback()
+}
+
+// Merge puts records that come partition by partition, each in order, into the order of their recording, without changing
+// that of any partition.
+func Merge(records []Record) []Record {
+	var runs [][]Record
+	for begin, i := 0, 1; i <= len(records); i++ {
+		if i == len(records) || records[i].Partition != records[begin].Partition {
+			runs, begin = append(runs, records[begin:i]), i
+		}
+	}
+	if len(runs) < 2 {
+		return records
+	}
+	merged := make([]Record, 0, len(records))
+	for len(merged) < len(records) {
+		first := -1
+		for i, run := range runs {
+			if len(run) > 0 && (first < 0 || run[0].RecordedAt.Before(runs[first][0].RecordedAt)) {
+				first = i
+			}
+		}
+		merged, runs[first] = append(merged, runs[first][0]), runs[first][1:]
+	}
+	return merged
+}
+
+// UpTo is what Commit takes when these records, and those before them, were processed or parked.
+func UpTo(records ...Record) map[int]int64 {
+	upTo := map[int]int64{}
+	for _, r := range records {
+		upTo[r.Partition] = max(upTo[r.Partition], r.Position)
+	}
+	return upTo
 }
 
 // Parked is an event that was set aside, with what stopped it.

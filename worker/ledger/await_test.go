@@ -16,7 +16,7 @@ func transferTo(to string) ledger.Command {
 }
 
 func awaited(position int64) given {
-	return func(s *ledger.State) { s.AddAwaited(position) }
+	return func(s *ledger.State) { s.AddAwaited(event.Place{Partition: 7, Position: position}) }
 }
 
 func TestATransferWaitsForARegistrationThatStandsBeforeIt(t *testing.T) {
@@ -55,8 +55,8 @@ func TestATransferDoesNotWaitInVain(t *testing.T) {
 
 func TestUnpayableAreTheTransfersToPayeesThatAreNoWallets(t *testing.T) {
 	s := stateOf([]given{wallet("alice", 1), wallet("carol", 1)})
-	got := s.Unpayable([]ledger.Transfer{{Position: 2, Payee: "alice"}, {Position: 4, Payee: "bob"}, {Position: 5, Payee: "carol"}, {Position: 7, Payee: "dave"}, {Position: 9, Payee: "bob"}})
-	if diff := cmp.Diff([]ledger.Transfer{{Position: 4, Payee: "bob"}, {Position: 7, Payee: "dave"}, {Position: 9, Payee: "bob"}}, got); diff != "" {
+	got := s.Unpayable([]ledger.Transfer{{event.Place{Position: 2}, "alice"}, {event.Place{Position: 4}, "bob"}, {event.Place{Position: 5}, "carol"}, {event.Place{Position: 7}, "dave"}, {event.Place{Position: 9}, "bob"}})
+	if diff := cmp.Diff([]ledger.Transfer{{event.Place{Position: 4}, "bob"}, {event.Place{Position: 7}, "dave"}, {event.Place{Position: 9}, "bob"}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -23,7 +23,7 @@ func (s *State) transfer(c Command, a *Account, p event.FundsTransferred) (effec
 	reason := Reason("")
 	switch {
 	case payee == nil:
-		if s.awaited[c.Position] {
+		if s.awaited[c.Place()] {
 			return effect{}, "", &AwaitError{p.To}
 		}
 		reason = UnknownPayee

@@ -15,10 +15,10 @@ type Command struct {
 // Nonce identifies a nonce of an NFC requester.
 type Nonce struct{ RequesterPubkey, Flow, Nonce string }
 
-// Transfer is a transfer's position in its partition, and the wallet that must exist for it.
+// Transfer is where a transfer stands in the log, and the wallet that must exist for it.
 type Transfer struct {
-	Position int64
-	Payee    string
+	event.Place
+	Payee string
 }
 
 // Keys are what a batch may touch, sorted and without repeats.
@@ -34,7 +34,7 @@ type Keys struct {
 	Nonces         []Nonce
 	Offers         []string
 	Currencies     []string
-	Transfers      []Transfer // in the order of the log
+	Transfers      []Transfer // in the order of the batch
 }
 
 // KeysOf collects the keys of a batch.
@@ -78,7 +78,7 @@ func (k *Keys) add(c Command) {
 	case event.WalletNWCRotated:
 		k.NWCSecrets = append(k.NWCSecrets, p.NWCSecret)
 	case event.FundsTransferred:
-		k.Npubs, k.Transfers = append(k.Npubs, p.To), append(k.Transfers, Transfer{c.Position, p.To})
+		k.Npubs, k.Transfers = append(k.Npubs, p.To), append(k.Transfers, Transfer{c.Place(), p.To})
 	case event.QuoteCreated:
 		k.Quotes = append(k.Quotes, p.Quote)
 	case event.QuotePaid:

@@ -27,7 +27,7 @@ func TestKeysOfEachEvent(t *testing.T) {
 		{"a", event.WalletNWCRotated{NWCSecret: "s"}, ledger.Keys{Npubs: []string{"a"}, NWCSecrets: []string{"s"}}},
 		{"a", event.FundsCredited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
 		{"a", event.FundsDebited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
-		{"b", event.FundsTransferred{To: "a", Amount: 1}, ledger.Keys{Npubs: []string{"a", "b"}, Transfers: []ledger.Transfer{{Position: 1, Payee: "a"}}}},
+		{"b", event.FundsTransferred{To: "a", Amount: 1}, ledger.Keys{Npubs: []string{"a", "b"}, Transfers: []ledger.Transfer{{Place: event.Place{Partition: 7, Position: 1}, Payee: "a"}}}},
 		{"a", event.QuoteCreated{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
 		{"a", event.QuotePaid{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
 		{"a", event.NWCReceived{EventID: "e"}, ledger.Keys{Npubs: []string{"a"}, NWCEvents: []string{"e"}}},
@@ -66,7 +66,7 @@ func TestKeysAreSortedAndDistinct(t *testing.T) {
 	}
 	for _, c := range l.commands {
 		if p, ok := c.Payload.(event.FundsTransferred); ok {
-			want.Transfers = append(want.Transfers, ledger.Transfer{Position: c.Position, Payee: p.To})
+			want.Transfers = append(want.Transfers, ledger.Transfer{Place: c.Place(), Payee: p.To})
 		}
 	}
 	for _, v := range abc {

@@ -99,7 +99,7 @@ type State struct {
 	nonces         map[Nonce]bool
 	offers         map[string]bool
 	rates          map[string]*Rate
-	awaited        map[int64]bool // positions of the transfers of AddAwaited
+	awaited        map[event.Place]bool // the transfers of AddAwaited
 
 	changes Changes
 	rotated map[string]string // npub → its new secret
@@ -112,7 +112,7 @@ func NewState() *State {
 		accounts: map[string]*Account{}, handles: map[string]string{}, customHandles: map[string]string{},
 		accessKeys: map[string]string{}, emergencyCodes: map[string]string{}, secrets: map[string]string{},
 		quotes: map[string][]*Quote{}, nwcEvents: map[string]bool{}, nonces: map[Nonce]bool{}, offers: map[string]bool{},
-		rates: map[string]*Rate{}, awaited: map[int64]bool{}, rotated: map[string]string{}, quoted: map[string]bool{},
+		rates: map[string]*Rate{}, awaited: map[event.Place]bool{}, rotated: map[string]string{}, quoted: map[string]bool{},
 	}
 }
 
@@ -175,6 +175,6 @@ func (s *State) Unpayable(transfers []Transfer) (unpayable []Transfer) {
 	return unpayable
 }
 
-// AddAwaited says that the transfer at this position was appended after the registration of its payee, which is in the log
+// AddAwaited says that the transfer at this place was appended after the registration of its payee, which is in the log
 // and not processed yet as far as this transaction can see.
-func (s *State) AddAwaited(position int64) { s.awaited[position] = true }
+func (s *State) AddAwaited(transfer event.Place) { s.awaited[transfer] = true }

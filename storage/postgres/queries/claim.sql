@@ -16,34 +16,34 @@ ON CONFLICT DO NOTHING
 SELECT partition, position FROM event_cursor WHERE topic = $1 AND consumer_group = $2
 
 -- name: claim
--- No row: another lane has the partition. A row without an event: nothing is left to do. FOR UPDATE follows the cursor to
--- its last version; of the log an older snapshot may be read without harm, because what is visible in it is final.
+-- A partition without a row: another lane has it. A row without an event: nothing is left to do there. FOR UPDATE follows a
+-- cursor to its last version; of the log an older snapshot may be read without harm, because what is visible in it is final.
 WITH cursor AS MATERIALIZED (
-    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 FOR UPDATE SKIP LOCKED
+    SELECT partition, position FROM event_cursor
+    WHERE topic = $1 AND consumer_group = $2 AND partition = ANY ($3::integer[]) FOR UPDATE SKIP LOCKED
 )
-SELECT c.position, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
+SELECT c.partition, c.position, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
 FROM cursor c LEFT JOIN LATERAL (
     SELECT * FROM event_log
-    WHERE topic = $1 AND partition = $3 AND position > c.position
+    WHERE topic = $1 AND partition = c.partition AND position > c.position
     ORDER BY position LIMIT $4
 ) l ON true
-ORDER BY l.position
+ORDER BY c.partition, l.position
 
 -- name: blocked_subjects
--- After claim, as a statement of its own: it must see what the last holder of the partition parked. Where nothing is
+-- After claim, as a statement of its own: it must see what the last holders of the partitions parked. Where nothing is
 -- parked, the log is not read again (ORDER BY makes that a probe of an index); where much is, only the subjects of this batch are looked for.
 SELECT DISTINCT l.subject
-FROM (
+FROM event_cursor c CROSS JOIN LATERAL (
     SELECT subject FROM event_log
-    WHERE topic = $1 AND partition = $3 AND position > (
-        SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3
-    )
+    WHERE topic = $1 AND partition = c.partition AND position > c.position
     ORDER BY position LIMIT $4
 ) l
-WHERE (SELECT true FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = $3 ORDER BY position LIMIT 1)
+WHERE c.topic = $1 AND c.consumer_group = $2 AND c.partition = ANY ($3::integer[])
+    AND (SELECT true FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = c.partition ORDER BY position LIMIT 1)
     AND (
         SELECT true FROM parked_event
-        WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND subject = l.subject ORDER BY position LIMIT 1
+        WHERE topic = $1 AND consumer_group = $2 AND partition = c.partition AND subject = l.subject ORDER BY position LIMIT 1
     )
 
 -- name: lock_cursor
@@ -59,8 +59,10 @@ FROM (
 ) l
 ORDER BY l.position
 
--- name: move_cursor
-UPDATE event_cursor SET position = $4 WHERE topic = $1 AND consumer_group = $2 AND partition = $3
+-- name: move_cursors
+UPDATE event_cursor c SET position = i.position
+FROM unnest($3::integer[], $4::bigint[]) AS i (partition, position)
+WHERE c.topic = $1 AND c.consumer_group = $2 AND c.partition = i.partition
 
 -- name: unpark_events
 DELETE FROM parked_event
@@ -68,8 +70,8 @@ WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND subject = $4 AND
 
 -- name: park_events
 INSERT INTO parked_event (topic, consumer_group, partition, position, subject, error, attempts, parked_at)
-SELECT $1, $2, $3, i.position, i.subject, i.error, i.attempts, now()
-FROM unnest($4::bigint[], $5::text[], $6::text[], $7::integer[]) AS i (position, subject, error, attempts)
+SELECT $1, $2, i.partition, i.position, i.subject, i.error, i.attempts, now()
+FROM unnest($3::integer[], $4::bigint[], $5::text[], $6::text[], $7::integer[]) AS i (partition, position, subject, error, attempts)
 ON CONFLICT (topic, consumer_group, partition, position)
 DO UPDATE SET error = excluded.error, attempts = parked_event.attempts + excluded.attempts
 

@@ -12,11 +12,11 @@ FROM registeredsafebox WHERE npub = ANY ($1)
 -- transaction (of a restored dump they all are) are told apart by their times.
 -- A parked registration is none of them: only its own wallet waits for it. OFFSET 0 and LIMIT 1 keep the probes apart, each
 -- on its index, whatever the tables' statistics say.
-SELECT t.position
-FROM unnest($4::bigint[], $5::text[]) AS k (position, payee)
+SELECT k.partition, k.position
+FROM unnest($3::integer[], $4::bigint[], $5::text[]) AS k (partition, position, payee)
 CROSS JOIN LATERAL (
-    SELECT position, recorded_at, age(xmin) FROM event_log
-    WHERE topic = $1 AND partition = $3 AND position = k.position OFFSET 0
+    SELECT recorded_at, age(xmin) FROM event_log
+    WHERE topic = $1 AND partition = k.partition AND position = k.position OFFSET 0
 ) t
 CROSS JOIN LATERAL (
     SELECT subject, partition, position, recorded_at, age(xmin) FROM event_log
@@ -72,12 +72,12 @@ WITH base AS MATERIALIZED (
     WHERE w.id = i.id
 )
 INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
-SELECT $4, e.position, e.leg, e.subject, nullif(e.seq + coalesce(b.entry_count, 0), 0), e.type, e.outcome, nullif(e.reason, ''),
+SELECT e.partition, e.position, e.leg, e.subject, nullif(e.seq + coalesce(b.entry_count, 0), 0), e.type, e.outcome, nullif(e.reason, ''),
     e.amount, e.fee, CASE WHEN e.wanted > 0 AND b.balance + e.balance >= e.wanted THEN 1 / (0 * e.wanted)
         ELSE e.balance + coalesce(b.balance, 0) END, e.at
-FROM unnest($5::bigint[], $6::smallint[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[],
+FROM unnest($4::integer[], $5::bigint[], $6::smallint[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[],
     $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::timestamptz[])
-    AS e (position, leg, subject, wallet, seq, type, outcome, reason, amount, fee, balance, wanted, at)
+    AS e (partition, position, leg, subject, wallet, seq, type, outcome, reason, amount, fee, balance, wanted, at)
 LEFT JOIN base b ON b.id = e.wallet
 
 -- name: store_registered

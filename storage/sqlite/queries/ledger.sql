@@ -7,12 +7,12 @@ FROM registeredsafebox WHERE npub IN (SELECT value FROM json_each(?1))
 -- Of transfers to payees that are no wallets: those that were appended after the registration of their payee, where that is
 -- in the log and not processed. The times of recording grow from append to append.
 -- A parked registration is none of them: only its own wallet waits for it.
-SELECT t.position
-FROM json_each(?4) AS k
-CROSS JOIN event_log t ON t.topic = ?1 AND t.partition = ?3 AND t.position = k.value ->> 0
+SELECT t.partition, t.position
+FROM json_each(?3) AS k
+CROSS JOIN event_log t ON t.topic = ?1 AND t.partition = k.value ->> 0 AND t.position = k.value ->> 1
 CROSS JOIN event_log r INDEXED BY event_log_registration
 CROSS JOIN event_cursor c ON c.topic = ?1 AND c.consumer_group = ?2 AND c.partition = r.partition
-WHERE r.type = 'safebox.wallet.registered.v1' AND r.subject = k.value ->> 1 AND r.topic = ?1 AND r.position > c.position
+WHERE r.type = 'safebox.wallet.registered.v1' AND r.subject = k.value ->> 2 AND r.topic = ?1 AND r.position > c.position
     AND r.recorded_at < t.recorded_at
 
 -- name: load_owners

@@ -223,7 +223,7 @@ func claims(ctx context.Context, tb testing.TB, urls [2]string, each int) (micro
 	for n := range each {
 		for i, db := range dbs {
 			began := time.Now()
-			b, err := db.Claim(ctx, event.Topic, worker.Group, n%event.Partitions, claimed)
+			b, err := db.Claim(ctx, event.Topic, worker.Group, []int{n % event.Partitions}, claimed)
 			if err != nil {
 				return micros, err
 			}
