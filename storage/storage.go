@@ -85,8 +85,9 @@ type Reader interface {
 	RecordedAt(ctx context.Context, topic string, partition int, position int64) (time.Time, error)
 	// EntriesAt lists the entries that the event at a place in the log made, by leg.
 	EntriesAt(ctx context.Context, partition int, position int64) ([]ledger.Entry, error)
-	// Parked lists the parked events of a group by partition and position; subject "" means all; at most limit.
-	Parked(ctx context.Context, topic, group, subject string, limit int) ([]event.Parked, error)
+	// Parked lists the parked events of a group by partition and position, after the given place; subject "" means all; at
+	// most limit.
+	Parked(ctx context.Context, topic, group, subject string, after event.Place, limit int) ([]event.Parked, error)
 	// ParkedAt finds the parked event at a place in the log; event.ErrNotFound if none is parked there.
 	ParkedAt(ctx context.Context, topic, group string, partition int, position int64) (event.Parked, error)
 	// ParkedSubjects lists the subjects that have parked events by partition and subject, after the given one (the zero

@@ -174,7 +174,7 @@ func TestAParkedWalletWaitsInOrderUntilItIsRetriedOrSkipped(t *testing.T) {
 		if _, err := db.Wallet(ctx, "bob"); err != nil {
 			t.Errorf("another wallet did not go on: %v", err)
 		}
-		parked, err := db.Parked(ctx, event.Topic, worker.Group, alice, 10)
+		parked, err := db.Parked(ctx, event.Topic, worker.Group, alice, event.Place{}, 10)
 		if err != nil || len(parked) != 2 || parked[0].ID != "e-4" || parked[0].Attempts != worker.MaxAttempts || parked[1].ID != "e-5" {
 			t.Fatalf("parked: %+v, %v", parked, err)
 		}

@@ -45,7 +45,7 @@ func (a *app) parkedList() *cobra.Command {
 				if history {
 					return a.listActions(ctx, db, subject)
 				}
-				parked, err := db.Parked(ctx, event.Topic, ledgerGroup, subject, mostParked)
+				parked, err := db.Parked(ctx, event.Topic, ledgerGroup, subject, event.Place{}, mostParked)
 				if err != nil {
 					return err
 				}

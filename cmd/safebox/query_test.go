@@ -133,6 +133,14 @@ func TestWorkerAnswersQuestionsOverHTTPAndTellsNoSecret(t *testing.T) {
 			parked = fetch[query.ParkedList](h, "/v1/parked?subject=alice", admin)
 			return parked.Total == 2 && len(parked.Events) == 2, fmt.Sprintf("%+v", parked)
 		})
+		first := fetch[query.ParkedList](h, "/v1/parked?limit=1", admin)
+		if first.Next == nil || len(first.Events) != 1 {
+			t.Fatalf("the first page of what is parked: %+v", first)
+		}
+		rest := fetch[query.ParkedList](h, fmt.Sprint("/v1/parked?limit=1&after=", first.Next), admin)
+		if diff := cmp.Diff(parked.Events, append(first.Events, rest.Events...)); diff != "" || rest.Next != nil {
+			t.Errorf("what is parked, at once (-) and page by page (+), which ends with %v:\n%s", rest.Next, diff)
+		}
 		if parked.Wallets != 1 || len(parked.Events) != 2 || parked.Events[0].ID != "bad" {
 			t.Errorf("parked: %+v", parked)
 		}

@@ -116,8 +116,8 @@ func (db *DB) EntriesAt(ctx context.Context, partition int, position int64) ([]l
 }
 
 // Parked implements storage.Reader.
-func (db *DB) Parked(ctx context.Context, topic, group, subject string, limit int) ([]event.Parked, error) {
-	return collect(ctx, db, qParked, scanParked, topic, group, subject, limit)
+func (db *DB) Parked(ctx context.Context, topic, group, subject string, after event.Place, limit int) ([]event.Parked, error) {
+	return collect(ctx, db, qParked, scanParked, topic, group, subject, after.Partition, after.Position, limit)
 }
 
 // ParkedAt implements storage.Reader.

@@ -22,6 +22,7 @@ var parkTests = []conformanceTest{
 	{"keeps what fails again and counts the attempts", parkAgainCounts},
 	{"has nothing of a subject without parked events", parkedNotFound},
 	{"keeps what operators did, with the commit", parkKeepsActions},
+	{"lists what is parked page by page", parkListsPages},
 	{"lists the subjects page by page", parkListsSubjects},
 	{"lets a retry wait for the lane that has the partition", retryWaitsForTheLane},
 	{"keeps lanes out of a partition while a retry has it", retryExcludesLanes},
@@ -50,7 +51,7 @@ func claimParked(t *testing.T, db storage.DB, subject string) event.Batch {
 // parked lists the parked events without the time of parking, which it checks.
 func parked(t *testing.T, db storage.DB, subject string) []event.Parked {
 	t.Helper()
-	list, err := db.Parked(Context(t), topic, group, subject, 100)
+	list, err := db.Parked(Context(t), topic, group, subject, event.Place{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,9 +97,6 @@ func parkBlocks(t *testing.T, f fixture) {
 	wantParked(t, f.db, bob)
 	if all := parked(t, f.another(t), ""); len(all) != 3 {
 		t.Errorf("%d events are parked in all, want 3", len(all))
-	}
-	if few, err := f.db.Parked(Context(t), topic, group, "", 2); err != nil || len(few) != 2 {
-		t.Errorf("%d of at most 2 parked events, %v", len(few), err)
 	}
 	events, subjects, err := f.db.ParkedCount(Context(t), topic, group)
 	if err != nil || events != 3 || subjects != 2 {
@@ -282,6 +280,45 @@ func parkKeepsActions(t *testing.T, f fixture) {
 		}
 		if diff := gocmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("actions about %q (-want +got):\n%s", c.subject, diff)
+		}
+	}
+}
+
+func parkListsPages(t *testing.T, f fixture) {
+	pair := neighbours(2) // of one partition: a page ends inside it
+	for _, subject := range []string{pair[0], person(500), person(501), person(502)} {
+		mustAppend(t, f.db, credit("1 of "+subject, subject, 1), credit("2 of "+subject, pair[1], 1), credit("3 of "+subject, subject, 1))
+	}
+	join(t, f.db)
+	heads, err := f.db.Heads(Context(t), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p, head := range heads {
+		if head > 0 {
+			parkAll(t, f.db, p, "why")
+		}
+	}
+	for _, subject := range []string{"", pair[1], person(1000)} {
+		var got []event.Parked
+		for after := (event.Place{}); ; {
+			page, err := f.db.Parked(Context(t), topic, group, subject, after, 2)
+			if err != nil || len(page) > 2 {
+				t.Fatalf("%d of at most 2 parked events, %v", len(page), err)
+			}
+			if got = append(got, page...); len(page) < 2 {
+				break
+			}
+			after = page[1].Place()
+		}
+		for i := range got {
+			got[i].ParkedAt = time.Time{}
+		}
+		wantParked(t, f.db, subject, got...)
+		if want := map[string]int{"": 12, pair[1]: 4}[subject]; len(got) != want || !slices.IsSortedFunc(got, func(a, b event.Parked) int {
+			return cmp.Or(a.Partition-b.Partition, int(a.Position-b.Position))
+		}) {
+			t.Errorf("of %q %d are parked, want %d in the order of the log: %+v", subject, len(got), want, got)
 		}
 	}
 }

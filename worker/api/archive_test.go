@@ -11,7 +11,7 @@ import (
 	"github.com/safebox/safebox/worker/query"
 )
 
-// archive knows one event, of /shop with the id 1, and one wallet, alice with 250 entries, of whose events one is parked.
+// archive knows one event, of /shop with the id 1, and one wallet, alice with 250 entries, of whose events three are parked.
 type archive struct{}
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -62,11 +62,19 @@ func (archive) Status(context.Context) (query.Status, error) {
 	}, nil
 }
 
-func (archive) Parked(_ context.Context, subject string, limit int) (query.ParkedList, error) {
-	list := query.ParkedList{Events: []event.Parked{}, Total: 1, Wallets: 1}
-	if (subject == "" || subject == npub || subject == "alice") && limit > 0 {
+func (archive) Parked(_ context.Context, subject string, after event.Place, limit int) (query.ParkedList, error) {
+	list := query.ParkedList{Events: []event.Parked{}, Total: 3, Wallets: 1}
+	if subject != "" && subject != npub && subject != "alice" || after.Partition > 3 {
+		return list, nil
+	}
+	for position := max(8, after.Position+1); position <= 10; position++ {
+		if len(list.Events) == limit {
+			next := list.Events[limit-1].Place()
+			list.Next = &next
+			break
+		}
 		list.Events = append(list.Events, event.Parked{
-			Topic: event.Topic, Group: "ledger", Partition: 3, Position: 8, Source: "/shop", ID: "2", Type: event.TypeFundsCredited,
+			Topic: event.Topic, Group: "ledger", Partition: 3, Position: position, Source: "/shop", ID: "2", Type: event.TypeFundsCredited,
 			Subject: npub, Error: "a bug: it has no answer", Attempts: 5, ParkedAt: noon,
 		})
 	}

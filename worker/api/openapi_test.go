@@ -268,7 +268,7 @@ func (u unwell) Entries(context.Context, string, int64, int) ([]ledger.Entry, er
 	return nil, u.err
 }
 func (u unwell) Status(context.Context) (query.Status, error) { return query.Status{}, u.err }
-func (u unwell) Parked(context.Context, string, int) (query.ParkedList, error) {
+func (u unwell) Parked(context.Context, string, event.Place, int) (query.ParkedList, error) {
 	return query.ParkedList{}, u.err
 }
 

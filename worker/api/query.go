@@ -26,8 +26,9 @@ type Queries interface {
 	Entries(ctx context.Context, npub string, after int64, limit int) ([]ledger.Entry, error)
 	// Status is the cluster as it is now; it must answer for a database that is not ready, too.
 	Status(ctx context.Context) (query.Status, error)
-	// Parked lists parked events, of one subject (or the wallet that goes by that handle) or of all (""); at most limit.
-	Parked(ctx context.Context, subject string, limit int) (query.ParkedList, error)
+	// Parked lists parked events, of one subject (or the wallet that goes by that handle) or of all (""), after a place of the
+	// log; at most limit.
+	Parked(ctx context.Context, subject string, after event.Place, limit int) (query.ParkedList, error)
 }
 
 // queries answers the GET requests below /v1.
@@ -146,7 +147,7 @@ func (q *queries) status(w http.ResponseWriter, r *http.Request) {
 
 // parked answers GET /v1/parked.
 func (q *queries) parked(ctx context.Context, r *http.Request) (any, *problem, error) {
-	params, p := parameterised(r, "subject", "limit")
+	params, p := parameterised(r, "subject", "after", "limit")
 	if p != nil {
 		return nil, p, nil
 	}
@@ -158,7 +159,13 @@ func (q *queries) parked(ctx context.Context, r *http.Request) (any, *problem, e
 	if fault := keyFault(subject); there && fault != "" {
 		return nil, badParameter("subject", fault), nil
 	}
-	list, err := q.from.Parked(ctx, subject, limit)
+	var after event.Place
+	if text, there := params["after"]; there {
+		if err := after.UnmarshalText([]byte(text)); err != nil {
+			return nil, badParameter("after", err.Error()+", found "+shortened(text)), nil
+		}
+	}
+	list, err := q.from.Parked(ctx, subject, after, limit)
 	return list, nil, err
 }
 

@@ -55,6 +55,36 @@ func TestTheJournalIsReadPageByPage(t *testing.T) {
 	}
 }
 
+func TestParkedEventsAreReadPageByPage(t *testing.T) {
+	url := serve(t, full())
+	ask, want := "?limit=2", 8.0
+	for pages := 1; ; pages++ {
+		a := do(t, http.MethodGet, url+"/v1/parked"+ask, "")
+		if a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.raw)
+		}
+		for _, e := range a.body["events"].([]any) {
+			if position := e.(map[string]any)["position"]; position != want {
+				t.Fatalf("position %v follows %v", position, want-1)
+			}
+			want++
+		}
+		if a.body["next"] == nil {
+			if pages != 2 || want != 11 {
+				t.Errorf("%d pages up to position %v", pages, want-1)
+			}
+			break
+		}
+		ask = fmt.Sprint("?limit=2&after=", a.body["next"])
+	}
+	for _, after := range []string{"", "8", "64.1", "3.08", "3.-1"} {
+		a := do(t, http.MethodGet, url+"/v1/parked?after="+after, "")
+		if wantProblem(t, a, http.StatusBadRequest, "urn:safebox:problem:bad-parameter"); a.body["field"] != "after" {
+			t.Errorf("%s: %s", after, a.raw)
+		}
+	}
+}
+
 func TestWrongParametersAreNamed(t *testing.T) {
 	url := serve(t, full())
 	for query, field := range map[string]string{

@@ -66,7 +66,7 @@ func TestARecordThatFailsIsTriedAloneAndThenParkedWithItsSubject(t *testing.T) {
 					}
 					return "applied"
 				})
-				parked, err := db.Parked(t.Context(), topic, group, bad, 10)
+				parked, err := db.Parked(t.Context(), topic, group, bad, event.Place{}, 10)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -171,7 +171,7 @@ func TestABatchThatTheDatabaseRefusesIsHalvedUntilTheCulpritStandsAlone(t *testi
 			}
 			return "applied"
 		})
-		parked, err := db.Parked(t.Context(), topic, group, "", 10)
+		parked, err := db.Parked(t.Context(), topic, group, "", event.Place{}, 10)
 		if err != nil || len(parked) != 1 || parked[0].Attempts != 2 || !strings.Contains(parked[0].Error, "(unique)") {
 			t.Errorf("parked: %+v, %v; want the culprit after 2 attempts, with the database's reason", parked, err)
 		}
@@ -370,7 +370,7 @@ func TestAPanicIsParkedAndItsStackIsInTheLog(t *testing.T) {
 		appendAll(t, b, messages("s"))
 		start(t.Context(), t, b, bus.SubscriberOptions{Handler: &journal{handle: breakHere}, MaxAttempts: 1})
 		drained(t, db, group)
-		parked, err := db.Parked(t.Context(), topic, group, "", 10)
+		parked, err := db.Parked(t.Context(), topic, group, "", event.Place{}, 10)
 		if err != nil || len(parked) != 1 || parked[0].Error != "panic: broken" {
 			t.Fatalf("parked: %+v, %v", parked, err)
 		}

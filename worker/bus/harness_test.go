@@ -233,7 +233,7 @@ func ids(records []event.Record) []string {
 func check(tb testing.TB, db storage.DB, events []event.Event, want func(event.Event) string) {
 	tb.Helper()
 	ctx := storagetest.Context(tb)
-	parked, err := db.Parked(ctx, topic, group, "", 1<<20)
+	parked, err := db.Parked(ctx, topic, group, "", event.Place{}, 1<<20)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func TestARefusalByTheDatabaseKeepsAnEventParkedWithTheNewError(t *testing.T) {
 			t.Errorf("RetryParked = %+v, %v; want one applied and three waiting", got, err)
 		}
 		check(t, db, events, became("applied", "parked", "parked", "parked", "applied"))
-		parked, err := db.Parked(t.Context(), topic, group, "s", 10)
+		parked, err := db.Parked(t.Context(), topic, group, "s", event.Place{}, 10)
 		if err != nil || len(parked) != 3 || parked[0].Error != got.Error || parked[0].Attempts != 1 {
 			t.Errorf("parked: %+v, %v; want the first with the new error %q and an attempt", parked, err, got.Error)
 		}
@@ -178,7 +178,7 @@ func TestARetryThatMayPassChangesNothing(t *testing.T) {
 			t.Errorf("error = %v, want that of the handler", err)
 		}
 		check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))
-		parked, err := db.Parked(t.Context(), topic, group, "s", 1)
+		parked, err := db.Parked(t.Context(), topic, group, "s", event.Place{}, 1)
 		if err != nil || parked[0].Attempts != 1 || parked[0].Error != "refused" {
 			t.Errorf("parked: %+v, %v; want it as it was", parked, err)
 		}

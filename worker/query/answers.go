@@ -9,11 +9,13 @@ import (
 	"github.com/safebox/safebox/worker/ledger"
 )
 
-// ParkedList is the beginning of the list of parked events, with how many there are in all.
+// ParkedList is a page of the list of parked events, with how many there are in all.
 type ParkedList struct {
 	Events  []event.Parked `json:"events"`
 	Total   int64          `json:"total"`   // parked events of all subjects
 	Wallets int64          `json:"wallets"` // the subjects that wait behind one
+	// Next is what to ask for next, as after; null where the list ends.
+	Next *event.Place `json:"next"`
 }
 
 // Answers asks one database on behalf of a program that serves others.
@@ -50,8 +52,9 @@ func (a Answers) Status(ctx context.Context) (Status, error) {
 	return ReadStatus(ctx, a.DB, a.StatusOptions)
 }
 
-// Parked lists parked events of one subject, which may go by the handle of a wallet, or of all (""); at most limit.
-func (a Answers) Parked(ctx context.Context, subject string, limit int) (ParkedList, error) {
+// Parked lists parked events of one subject, which may go by the handle of a wallet, or of all (""), after a place of the log; at
+// most limit.
+func (a Answers) Parked(ctx context.Context, subject string, after event.Place, limit int) (ParkedList, error) {
 	list := ParkedList{Events: []event.Parked{}}
 	if subject != "" {
 		w, err := a.DB.Wallet(ctx, subject)
@@ -62,9 +65,14 @@ func (a Answers) Parked(ctx context.Context, subject string, limit int) (ParkedL
 			subject = w.Npub
 		}
 	}
-	parked, err := a.DB.Parked(ctx, event.Topic, a.Group, subject, limit)
+	parked, err := a.DB.Parked(ctx, event.Topic, a.Group, subject, after, limit+1)
 	if err != nil {
 		return list, err
+	}
+	if len(parked) > limit {
+		parked = parked[:limit]
+		next := parked[limit-1].Place()
+		list.Next = &next
 	}
 	list.Events = append(list.Events, parked...)
 	list.Total, list.Wallets, err = a.DB.ParkedCount(ctx, event.Topic, a.Group)

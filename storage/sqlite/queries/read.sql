@@ -23,8 +23,8 @@ FROM ledger_entry WHERE partition = ?1 AND position = ?2 ORDER BY leg
 -- name: parked
 SELECT p.topic, p.consumer_group, p.partition, p.position, l.source, l.id, l.type, p.subject, p.error, p.attempts, p.parked_at
 FROM parked_event p JOIN event_log l USING (topic, partition, position)
-WHERE p.topic = ?1 AND p.consumer_group = ?2 AND (?3 = '' OR p.subject = ?3)
-ORDER BY p.partition, p.position LIMIT ?4
+WHERE p.topic = ?1 AND p.consumer_group = ?2 AND (?3 = '' OR p.subject = ?3) AND (p.partition, p.position) > (?4, ?5)
+ORDER BY p.partition, p.position LIMIT ?6
 
 -- name: parked_at
 SELECT p.topic, p.consumer_group, p.partition, p.position, l.source, l.id, l.type, p.subject, p.error, p.attempts, p.parked_at
