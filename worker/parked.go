@@ -3,40 +3,38 @@ package worker
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/bus"
 	"github.com/safebox/safebox/worker/event"
 )
 
+// Operations are what people do about parked events of the ledger. They may name a wallet by its handle.
+type Operations struct {
+	DB     storage.DB
+	Logger *slog.Logger // nil: slog.Default
+}
+
 // Retry processes the parked events of a subject, in order, until one fails again; event.ErrNotFound if it has none.
-func Retry(ctx context.Context, log event.Log, subject string, by event.Operator) (event.ParkedResult, error) {
-	return bus.RetryParked(ctx, log, event.Topic, Group, subject, Ledger{}, by)
+func (o Operations) Retry(ctx context.Context, key string, by event.Operator) (event.ParkedResult, error) {
+	return o.resolve(ctx, key, o.parked().Retry, by)
 }
 
 // Skip rejects the first parked event of a subject, with the reason "skipped", and retries those behind it.
-func Skip(ctx context.Context, log event.Log, subject string, by event.Operator) (event.ParkedResult, error) {
-	return bus.SkipParked(ctx, log, event.Topic, Group, subject, Ledger{}, by)
-}
-
-// Operations are Retry and Skip for people, who may name a wallet by its handle.
-type Operations struct{ DB storage.DB }
-
-// Retry is the function Retry, for a subject or the handle of a wallet.
-func (o Operations) Retry(ctx context.Context, key string, by event.Operator) (event.ParkedResult, error) {
-	return o.resolve(ctx, key, Retry, by)
-}
-
-// Skip is the function Skip, for a subject or the handle of a wallet.
 func (o Operations) Skip(ctx context.Context, key string, by event.Operator) (event.ParkedResult, error) {
-	return o.resolve(ctx, key, Skip, by)
+	return o.resolve(ctx, key, o.parked().Skip, by)
+}
+
+func (o Operations) parked() bus.ParkedEvents {
+	return bus.ParkedEvents{Log: o.DB, Topic: event.Topic, Group: Group, Handler: Ledger{}, Logger: o.Logger}
 }
 
 // resolve does it for the subject of this name; where that has nothing parked, for the wallet that goes by it.
 func (o Operations) resolve(
-	ctx context.Context, key string, do func(context.Context, event.Log, string, event.Operator) (event.ParkedResult, error), by event.Operator,
+	ctx context.Context, key string, do func(context.Context, string, event.Operator) (event.ParkedResult, error), by event.Operator,
 ) (event.ParkedResult, error) {
-	r, err := do(ctx, o.DB, key, by)
+	r, err := do(ctx, key, by)
 	if !errors.Is(err, event.ErrNotFound) {
 		return r, err
 	}
@@ -47,5 +45,5 @@ func (o Operations) resolve(
 	case lookup != nil || w.Npub == key:
 		return r, err
 	}
-	return do(ctx, o.DB, w.Npub, by)
+	return do(ctx, w.Npub, by)
 }

@@ -102,10 +102,11 @@ func TestTheLogFoldedAgainMakesTheSameLedger(t *testing.T) {
 			wantRebuilt(t, db)
 		}
 		by := event.Operator{Actor: "operator", Reason: "the quote is wrong"}
-		if _, err := worker.Retry(ctx, db, poor, by); err != nil {
+		operations := worker.Operations{DB: db}
+		if _, err := operations.Retry(ctx, poor, by); err != nil {
 			t.Fatal(err)
 		}
-		if res, err := worker.Skip(ctx, db, poor, by); err != nil || res.Waiting > 0 {
+		if res, err := operations.Skip(ctx, poor, by); err != nil || res.Waiting > 0 {
 			t.Fatalf("%+v, %v", res, err)
 		}
 		wantRebuilt(t, db)

@@ -178,14 +178,15 @@ func TestAParkedWalletWaitsInOrderUntilItIsRetriedOrSkipped(t *testing.T) {
 		if err != nil || len(parked) != 2 || parked[0].ID != "e-4" || parked[0].Attempts != worker.MaxAttempts || parked[1].ID != "e-5" {
 			t.Fatalf("parked: %+v, %v", parked, err)
 		}
-		res, err := worker.Retry(ctx, db, alice, event.Operator{Actor: "operator", Reason: "test"})
+		operations := worker.Operations{DB: db}
+		res, err := operations.Retry(ctx, alice, event.Operator{Actor: "operator", Reason: "test"})
 		if err != nil || res.Waiting != 2 || res.Error == "" {
 			t.Errorf("the retry: %+v, %v", res, err)
 		}
-		if res, err = worker.Skip(ctx, db, alice, event.Operator{Actor: "operator", Reason: "test"}); err != nil || res.Waiting != 0 || res.Outcomes["rejected"] != 1 || res.Outcomes["applied"] != 1 {
+		if res, err = operations.Skip(ctx, alice, event.Operator{Actor: "operator", Reason: "test"}); err != nil || res.Waiting != 0 || res.Outcomes["rejected"] != 1 || res.Outcomes["applied"] != 1 {
 			t.Errorf("the skip: %+v, %v", res, err)
 		}
-		if _, err := worker.Skip(ctx, db, alice, event.Operator{Actor: "operator", Reason: "test"}); !errors.Is(err, event.ErrNotFound) {
+		if _, err := operations.Skip(ctx, alice, event.Operator{Actor: "operator", Reason: "test"}); !errors.Is(err, event.ErrNotFound) {
 			t.Errorf("a skip with nothing parked: %v", err)
 		}
 		if got := balance(t, db); got != event.MaxAmount-1 {

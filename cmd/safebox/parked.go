@@ -152,7 +152,7 @@ func (a *app) parkedRetry() *cobra.Command {
 				if all {
 					return a.retryAll(ctx, db, by)
 				}
-				r, err := worker.Operations{DB: db}.Retry(ctx, args[0], by)
+				r, err := worker.Operations{DB: db, Logger: a.log}.Retry(ctx, args[0], by)
 				return a.resolved(args[0], r, err)
 			})
 		},
@@ -177,7 +177,7 @@ func (a *app) parkedSkip() *cobra.Command {
 				return &usageError{errors.New("an event is given up for ever: say why with --reason TEXT")}
 			}
 			return a.query(cmd.Context(), "parked", func(ctx context.Context, db storage.DB) error {
-				r, err := worker.Operations{DB: db}.Skip(ctx, args[0], by)
+				r, err := worker.Operations{DB: db, Logger: a.log}.Skip(ctx, args[0], by)
 				return a.resolved(args[0], r, err)
 			})
 		},
@@ -220,7 +220,7 @@ func (a *app) retryAll(ctx context.Context, db storage.DB, by event.Operator) er
 			return a.printResolved(results)
 		}
 		for _, s := range page {
-			r, err := worker.Retry(ctx, db, s.Subject, by)
+			r, err := worker.Operations{DB: db, Logger: a.log}.Retry(ctx, s.Subject, by)
 			if errors.Is(err, event.ErrNotFound) {
 				continue // somebody else was there first
 			}

@@ -151,7 +151,7 @@ func (a *app) http(db storage.DB, registry *metrics.Registry, traces *tracing.Tr
 		}
 		return server.Serve(ctx, traces.Handler(api.New(api.Options{
 			Appender: appender, Ready: probes.Ready, Stuck: probes.Stuck, Metrics: registry.Handler(), IngestToken: a.conf.IngestToken,
-			AdminToken: a.conf.AdminToken, Operations: worker.Operations{DB: db}, Observer: registry, Logger: a.log,
+			AdminToken: a.conf.AdminToken, Operations: worker.Operations{DB: db, Logger: a.log}, Observer: registry, Logger: a.log,
 			Queries: query.Answers{DB: db, StatusOptions: a.statusOptions()},
 		})))
 	}

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -8,17 +9,25 @@ import (
 	"github.com/safebox/safebox/worker/event"
 )
 
-// RetryParked processes the parked events of a subject, in order, until one fails again. event.ErrNotFound if it has none.
-func RetryParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by event.Operator) (event.ParkedResult, error) {
-	return unpark(ctx, log, topic, group, subject, h, by, false)
+// ParkedEvents are those of a consumer group, for operators to see to.
+type ParkedEvents struct {
+	Log          event.Log
+	Topic, Group string
+	Handler      Handler
+	Logger       *slog.Logger // told of a handler that panics; nil: slog.Default
 }
 
-// SkipParked ends the first parked event of a subject without processing it, then retries those behind it.
-func SkipParked(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by event.Operator) (event.ParkedResult, error) {
-	return unpark(ctx, log, topic, group, subject, h, by, true)
+// Retry processes the parked events of a subject, in order, until one fails again. event.ErrNotFound if it has none.
+func (p ParkedEvents) Retry(ctx context.Context, subject string, by event.Operator) (event.ParkedResult, error) {
+	return p.unpark(ctx, subject, by, false)
 }
 
-func unpark(ctx context.Context, log event.Log, topic, group, subject string, h Handler, by event.Operator, skipping bool) (event.ParkedResult, error) {
+// Skip ends the first parked event of a subject without processing it, then retries those behind it.
+func (p ParkedEvents) Skip(ctx context.Context, subject string, by event.Operator) (event.ParkedResult, error) {
+	return p.unpark(ctx, subject, by, true)
+}
+
+func (p ParkedEvents) unpark(ctx context.Context, subject string, by event.Operator, skipping bool) (event.ParkedResult, error) {
 	res := event.ParkedResult{Subject: subject, Outcomes: map[string]int{}}
 	switch {
 	case by.Actor == "":
@@ -28,7 +37,7 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 	}
 	alone := skipping // the next event is processed in a transaction of its own; after a failure, each one is
 	for first := true; ; first = false {
-		b, err := log.ClaimParked(ctx, topic, group, subject)
+		b, err := p.Log.ClaimParked(ctx, p.Topic, p.Group, subject)
 		if errors.Is(err, event.ErrNotFound) && !first {
 			return res, nil
 		}
@@ -44,7 +53,7 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 		if skipping && first {
 			act.Action = event.ActionSkip
 		}
-		outcomes, err := unparkBatch(ctx, b, h, records, act)
+		outcomes, err := unparkBatch(ctx, b, p.Handler, records, act)
 		b.Rollback()
 		switch {
 		case err == nil:
@@ -58,13 +67,13 @@ func unpark(ctx context.Context, log event.Log, topic, group, subject string, h 
 			alone = true
 		default: // the handler or the database refuses this event: it stays parked, with this error
 			res.Waiting, res.Error = waiting, err.Error()
-			var p *PanicError
-			if errors.As(err, &p) {
-				slog.WarnContext(ctx, "a handler panicked; the event stays parked", "subject", subject, "event", records[0].ID,
-					"type", records[0].Type, "error", err, "stack", string(p.Stack))
+			var panicked *PanicError
+			if errors.As(err, &panicked) {
+				cmp.Or(p.Logger, slog.Default()).WarnContext(ctx, "a handler panicked; the event stays parked", "subject", subject,
+					"event", records[0].ID, "type", records[0].Type, "error", err, "stack", string(panicked.Stack))
 			}
 			act.Error = err.Error()
-			return res, keepParked(ctx, log, topic, group, subject, position, act)
+			return res, p.keep(ctx, subject, position, act)
 		}
 	}
 }
@@ -102,10 +111,10 @@ func unparkBatch(ctx context.Context, b event.Batch, h Handler, records []event.
 	return outcomes, b.Commit(ctx, event.UpTo(records...))
 }
 
-// keepParked writes the new error and the further attempt to the first parked event of a subject, with the action that failed,
+// keep writes the new error and the further attempt to the first parked event of a subject, with the action that failed,
 // unless someone else has ended that event meanwhile.
-func keepParked(ctx context.Context, log event.Log, topic, group, subject string, position int64, failed event.ParkedAction) error {
-	b, err := log.ClaimParked(ctx, topic, group, subject)
+func (p ParkedEvents) keep(ctx context.Context, subject string, position int64, failed event.ParkedAction) error {
+	b, err := p.Log.ClaimParked(ctx, p.Topic, p.Group, subject)
 	if errors.Is(err, event.ErrNotFound) {
 		return nil
 	}

@@ -1,10 +1,13 @@
 package bus_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,10 +54,14 @@ func became(outcomes ...string) func(event.Event) string {
 	}
 }
 
+// parkedIn are the parked events of a database, and what is to process them.
+func parkedIn(db storage.DB, h bus.Handler) bus.ParkedEvents {
+	return bus.ParkedEvents{Log: db, Topic: topic, Group: group, Handler: h, Logger: quiet()}
+}
+
 func TestParkedEvents(t *testing.T) {
-	type call func(context.Context, event.Log, string, string, string, bus.Handler, event.Operator) (event.ParkedResult, error)
 	for name, c := range map[string]struct {
-		call     call
+		call     func(bus.ParkedEvents, context.Context, string, event.Operator) (event.ParkedResult, error)
 		handler  *journal
 		outcomes map[string]int
 		waiting  int
@@ -63,42 +70,42 @@ func TestParkedEvents(t *testing.T) {
 		actions  []string
 	}{
 		"a retry that goes well processes all of the subject": {
-			bus.RetryParked, &journal{},
+			bus.ParkedEvents.Retry, &journal{},
 			map[string]int{"applied": 4},
 			0, "",
 			[]string{"applied", "applied", "applied", "applied"},
 			[]string{"retry 1-4 of 4 "},
 		},
 		"a retry stops at the first that is refused again": {
-			bus.RetryParked, refusing("s/3"),
+			bus.ParkedEvents.Retry, refusing("s/3"),
 			map[string]int{"applied": 2},
 			2, "refused",
 			[]string{"applied", "applied", "parked", "parked"},
 			[]string{"retry 3-3 of 1 refused", "retry 2-2 of 1 ", "retry 1-1 of 1 "},
 		},
 		"a retry that is refused at once changes nothing": {
-			bus.RetryParked, refusing("s/1"),
+			bus.ParkedEvents.Retry, refusing("s/1"),
 			map[string]int{},
 			4, "refused",
 			[]string{"parked", "parked", "parked", "parked"},
 			[]string{"retry 1-1 of 1 refused"},
 		},
 		"a skip ends the first and retries the others": {
-			bus.SkipParked, refusing("s/1"),
+			bus.ParkedEvents.Skip, refusing("s/1"),
 			map[string]int{"rejected": 1, "applied": 3},
 			0, "",
 			[]string{"rejected", "applied", "applied", "applied"},
 			[]string{"retry 2-4 of 3 ", "skip 1-1 of 1 "},
 		},
 		"a skip ends one only": {
-			bus.SkipParked, refusing("s/1", "s/2"),
+			bus.ParkedEvents.Skip, refusing("s/1", "s/2"),
 			map[string]int{"rejected": 1},
 			3, "refused",
 			[]string{"rejected", "parked", "parked", "parked"},
 			[]string{"retry 2-2 of 1 refused", "skip 1-1 of 1 "},
 		},
 		"a panic keeps it parked": {
-			bus.RetryParked, &journal{handle: func(context.Context, event.Record) error { panic("broken") }},
+			bus.ParkedEvents.Retry, &journal{handle: func(context.Context, event.Record) error { panic("broken") }},
 			map[string]int{},
 			4,
 			"panic: broken",
@@ -109,7 +116,7 @@ func TestParkedEvents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dbtest.Each(t, func(t *testing.T, url string) {
 				db, _, events := withParked(t, url)
-				got, err := c.call(t.Context(), db, topic, group, "s", c.handler, operator)
+				got, err := c.call(parkedIn(db, c.handler), t.Context(), "s", operator)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -123,6 +130,21 @@ func TestParkedEvents(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestAPanicDuringARetryIsLoggedWithItsStack(t *testing.T) {
+	db, _, _ := withParked(t, dbtest.SQLite(t))
+	var log bytes.Buffer
+	p := parkedIn(db, &journal{handle: func(context.Context, event.Record) error { panic("broken") }})
+	p.Logger = slog.New(slog.NewJSONHandler(&log, nil))
+	if _, err := p.Retry(t.Context(), "s", operator); err != nil {
+		t.Fatal(err)
+	}
+	for _, said := range []string{`"event":"s/1"`, `"error":"panic: broken"`, "parked_test.go"} {
+		if !strings.Contains(log.String(), said) {
+			t.Errorf("%s is not in the log: %s", said, &log)
+		}
 	}
 }
 
@@ -145,10 +167,10 @@ func actionsOn(t *testing.T, db storage.DB) (all []string) {
 func TestNothingIsRetriedOrSkippedByNobody(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, events := withParked(t, url)
-		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}, event.Operator{Reason: "mended"}); err == nil {
+		if _, err := parkedIn(db, &journal{}).Retry(t.Context(), "s", event.Operator{Reason: "mended"}); err == nil {
 			t.Error("a retry without a name went through")
 		}
-		if _, err := bus.SkipParked(t.Context(), db, topic, group, "s", &journal{}, event.Operator{Actor: "bob"}); err == nil {
+		if _, err := parkedIn(db, &journal{}).Skip(t.Context(), "s", event.Operator{Actor: "bob"}); err == nil {
 			t.Error("a skip without a reason went through")
 		}
 		check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))
@@ -158,9 +180,9 @@ func TestNothingIsRetriedOrSkippedByNobody(t *testing.T) {
 func TestARefusalByTheDatabaseKeepsAnEventParkedWithTheNewError(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, events := withParked(t, url)
-		got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{poison: "s/2"}, operator)
+		got, err := parkedIn(db, &journal{poison: "s/2"}).Retry(t.Context(), "s", operator)
 		if err != nil || got.Outcomes["applied"] != 1 || got.Waiting != 3 {
-			t.Errorf("RetryParked = %+v, %v; want one applied and three waiting", got, err)
+			t.Errorf("Retry = %+v, %v; want one applied and three waiting", got, err)
 		}
 		check(t, db, events, became("applied", "parked", "parked", "parked", "applied"))
 		parked, err := db.Parked(t.Context(), topic, group, "s", event.Place{}, 10)
@@ -174,7 +196,7 @@ func TestARetryThatMayPassChangesNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, events := withParked(t, url)
 		j := &journal{handle: func(context.Context, event.Record) error { return passing{} }}
-		if _, err := bus.RetryParked(t.Context(), db, topic, group, "s", j, operator); !errors.Is(err, passing{}) {
+		if _, err := parkedIn(db, j).Retry(t.Context(), "s", operator); !errors.Is(err, passing{}) {
 			t.Errorf("error = %v, want that of the handler", err)
 		}
 		check(t, db, events, became("parked", "parked", "parked", "parked", "applied"))
@@ -189,7 +211,7 @@ func TestASubjectWithoutParkedEventsIsNotFound(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		db, _, _ := withParked(t, url)
 		for _, subject := range []string{"other", "nobody"} {
-			if _, err := bus.SkipParked(t.Context(), db, topic, group, subject, &journal{}, operator); !errors.Is(err, event.ErrNotFound) {
+			if _, err := parkedIn(db, &journal{}).Skip(t.Context(), subject, operator); !errors.Is(err, event.ErrNotFound) {
 				t.Errorf("%s: error = %v, want ErrNotFound", subject, err)
 			}
 		}
@@ -207,8 +229,8 @@ func TestASubjectGoesOnWhenNothingOfItIsParkedAnyMore(t *testing.T) {
 		if n, _, err := db.ParkedCount(t.Context(), topic, group); err != nil || n != 5 {
 			t.Fatalf("%d parked, %v; want 5", n, err)
 		}
-		if got, err := bus.RetryParked(t.Context(), db, topic, group, "s", &journal{}, operator); err != nil || got.Outcomes["applied"] != 5 {
-			t.Fatalf("RetryParked = %+v, %v; want 5 applied", got, err)
+		if got, err := parkedIn(db, &journal{}).Retry(t.Context(), "s", operator); err != nil || got.Outcomes["applied"] != 5 {
+			t.Fatalf("Retry = %+v, %v; want 5 applied", got, err)
 		}
 		appendAll(t, b, more[1:])
 		drained(t, db, group)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -231,6 +230,7 @@ func (l *simulatedLane) end() {
 
 // operate retries or skips what is parked, as an operator may.
 func (s *schedule) operate() {
+	parked := bus.ParkedEvents{Log: s.db, Topic: topic, Group: group, Handler: panicking{}, Logger: quiet()}
 	for _, subject := range keys {
 		if s.rng.IntN(2) == 0 {
 			continue
@@ -239,9 +239,9 @@ func (s *schedule) operate() {
 		by := event.Operator{Actor: "somebody", Reason: "a test"}
 		if first := s.db.firstParked(subject); first != "" && s.rng.IntN(2) == 0 {
 			s.skipped[first] = true
-			_, err = bus.SkipParked(context.Background(), s.db, topic, group, subject, panicking{}, by)
+			_, err = parked.Skip(context.Background(), subject, by)
 		} else {
-			_, err = bus.RetryParked(context.Background(), s.db, topic, group, subject, panicking{}, by)
+			_, err = parked.Retry(context.Background(), subject, by)
 		}
 		if err != nil && !errors.Is(err, event.ErrNotFound) {
 			s.db.fail("the operator: %v", err)
@@ -276,9 +276,6 @@ func schedules(t *testing.T) (first, n uint64) {
 
 // Invariants 1 to 5, and the ledger's.
 func TestEverySimulatedScheduleEndsAsTheReferenceSays(t *testing.T) {
-	before := slog.Default() // which hears of an operator's panics
-	slog.SetDefault(quiet())
-	t.Cleanup(func() { slog.SetDefault(before) })
 	first, n := schedules(t)
 	began := time.Now()
 	var next, failed atomic.Uint64
