@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/worker/event"
 	"github.com/safebox/safebox/worker/ledger"
@@ -124,6 +126,12 @@ func TestWorkerAnswersQuestionsOverHTTPAndTellsNoSecret(t *testing.T) {
 		}
 		if st := fetch[query.Status](h, "/v1/status", admin); !st.Ready || len(st.Workers) != 1 || st.Backlog != 0 || strings.HasPrefix(s.url, "postgres") != strings.Contains(st.Database, "***@") {
 			t.Errorf("status: %+v", st)
+		}
+		moves := cmpopts.IgnoreFields(storage.Replica{}, "SeenAt")
+		asker := cmpopts.IgnoreFields(query.Status{}, "Connections") // the command has one, too
+		shownStatus, _ := answer[query.Status](s, "status")
+		if diff := cmp.Diff(shownStatus, fetch[query.Status](h, "/v1/status", admin), moves, asker); diff != "" {
+			t.Errorf("status, command line (-) and HTTP (+):\n%s", diff)
 		}
 
 		s.poison("bad", alice, `{"amount":5,"access_key":"hush-poison"}`)

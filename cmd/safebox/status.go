@@ -14,14 +14,6 @@ import (
 	"github.com/safebox/safebox/worker/query"
 )
 
-// status is what people are told of the cluster.
-type status struct {
-	query.Status
-	LagSeconds float64 `json:"lag_seconds"` // how long the oldest pending event has waited, by the database's clock
-	// Connections to the database by worker; null on SQLite, where nobody can know.
-	Connections map[string]storage.Connections `json:"connections"`
-}
-
 // lockLine says to people how the initialisation is.
 func lockLine(i query.Init) string {
 	if i.Holder == "" {
@@ -47,7 +39,7 @@ func (a *app) statusCommand() *cobra.Command {
 				return a.watchStatus(cmd.Context(), every)
 			}
 			return a.look(cmd.Context(), "status", func(ctx context.Context, db storage.DB) error {
-				s, err := a.status(ctx, db)
+				s, err := query.ReadStatus(ctx, db, a.statusOptions())
 				if err != nil {
 					return err
 				}
@@ -65,24 +57,8 @@ func (a *app) statusOptions() query.StatusOptions {
 	return query.StatusOptions{Group: ledgerGroup, Database: a.conf.Database, Usable: usable}
 }
 
-// status reads what people are told.
-func (a *app) status(ctx context.Context, db storage.DB) (s status, err error) {
-	if s.Status, err = query.ReadStatus(ctx, db, a.statusOptions()); err != nil || !s.Ready {
-		return s, err
-	}
-	if s.OldestPending != nil {
-		offset, _, err := db.ClockOffset(ctx)
-		if err != nil {
-			return s, err
-		}
-		s.LagSeconds = max(0, time.Since(*s.OldestPending)+offset).Seconds()
-	}
-	s.Connections, err = db.Connections(ctx)
-	return s, err
-}
-
 // connections are those of a worker, "1 of 5" at work; "-" where they cannot be known. The server may have cut its name.
-func (s status) connections(instance string) string {
+func connections(s query.Status, instance string) string {
 	for name, c := range s.Connections {
 		if name != "" && strings.HasPrefix(instance, name) {
 			return fmt.Sprintf("%d of %d", c.Busy, c.Open)
@@ -103,11 +79,11 @@ func markerState(s query.Status) string {
 	}
 }
 
-func (a *app) printStatus(s status) error {
+func (a *app) printStatus(s query.Status) error {
 	t := terminal.NewTable(a.out, "database", s.Database)
 	t.Row("ready", map[bool]string{true: "yes", false: "no"}[s.Ready])
 	for _, row := range [][2]string{
-		{"state", markerState(s.Status)}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
+		{"state", markerState(s)}, {"revision", s.Revision}, {"led by", s.Leader}, {"activity", s.Activity}, {"error", s.Error},
 	} {
 		if row[1] != "" {
 			t.Row(row[0], row[1])
@@ -148,7 +124,7 @@ func (a *app) printStatus(s status) error {
 	}
 	t = terminal.NewTable(a.out, "WORKER", "STATE", ":LANES", ":AT WORK", "SINCE", "LAST SEEN", "LEADER", "VERSION")
 	for _, w := range s.Workers {
-		t.Row(w.Instance, w.State, w.Lanes, s.connections(w.Instance), terminal.Moment(w.Since), terminal.Moment(w.SeenAt), map[bool]string{true: "yes"}[w.Leader], w.Version)
+		t.Row(w.Instance, w.State, w.Lanes, connections(s, w.Instance), terminal.Moment(w.Since), terminal.Moment(w.SeenAt), map[bool]string{true: "yes"}[w.Leader], w.Version)
 	}
 	return t.Flush()
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/worker/query"
 )
 
 const (
@@ -60,7 +61,7 @@ func (a *app) watchStatus(ctx context.Context, every time.Duration) error {
 func (a *app) glance(ctx context.Context, o storage.Options, db *storage.DB) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchPatience)
 	defer cancel()
-	s, err := func() (s status, err error) {
+	s, err := func() (s query.Status, err error) {
 		if *db == nil {
 			opened, err := storage.Open(ctx, o)
 			if err != nil {
@@ -68,7 +69,7 @@ func (a *app) glance(ctx context.Context, o storage.Options, db *storage.DB) (st
 			}
 			*db = opened
 		}
-		return a.status(ctx, *db)
+		return query.ReadStatus(ctx, *db, a.statusOptions())
 	}()
 	if err != nil {
 		away := struct {

@@ -57,7 +57,7 @@ func (archive) Entries(_ context.Context, _ string, after int64, limit int) (lis
 func (archive) Status(context.Context) (query.Status, error) {
 	return query.Status{
 		Ready: true, State: initlock.Ready, Revision: "20261123_0004", Leader: "one", Activity: "working", Error: "an old one", Backlog: 3,
-		OldestPending: &noon, Parked: 1, ParkedWallets: 1, Workers: []storage.Replica{{Instance: "one", Version: "v", Since: noon, SeenAt: noon, Lanes: 4, State: "ready", Leader: true}},
+		OldestPending: &noon, LagSeconds: 1.5, Connections: map[string]storage.Connections{"one": {Open: 2, Busy: 1}}, Parked: 1, ParkedWallets: 1, Workers: []storage.Replica{{Instance: "one", Version: "v", Since: noon, SeenAt: noon, Lanes: 4, State: "ready", Leader: true}},
 		Init: query.Init{State: initlock.Ready, Epoch: 1, Since: &noon, Waiters: []string{"two"}}, Database: "sqlite:////data/database.db",
 	}, nil
 }

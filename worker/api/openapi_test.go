@@ -166,7 +166,7 @@ func TestTheDescriptionHasTheFieldsOfTheAnswers(t *testing.T) {
 	for name, v := range map[string]any{
 		"Problem": api.Problem{}, "BatchResult": api.BatchResult{}, "BatchAnswer": api.BatchAnswer{}, "Entries": api.Journal{},
 		"Entry": ledger.Entry{}, "Wallet": ledger.Wallet{}, "EventOutcome": query.Event{}, "Status": query.Status{}, "Init": query.Init{},
-		"Replica": storage.Replica{}, "Parked": event.Parked{}, "ParkedList": query.ParkedList{}, "ParkedAction": event.ParkedAction{},
+		"Replica": storage.Replica{}, "Connections": storage.Connections{}, "Parked": event.Parked{}, "ParkedList": query.ParkedList{}, "ParkedAction": event.ParkedAction{},
 		"ParkedResult": event.ParkedResult{}, "Check": api.Check{},
 	} {
 		var fields, always []string

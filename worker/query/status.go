@@ -22,13 +22,16 @@ type Status struct {
 	Error         string            `json:"error,omitempty"`
 	Backlog       int64             `json:"backlog"` // events that are not processed yet
 	OldestPending *time.Time        `json:"oldest_pending"`
+	LagSeconds    float64           `json:"lag_seconds"` // how long the oldest pending event has waited, by the database's clock
 	Parked        int64             `json:"parked"`
 	ParkedWallets int64             `json:"parked_wallets"`
 	BackedUp      *time.Time        `json:"backed_up"`       // when the last backup was taken; null where none is on record
 	Verified      *time.Time        `json:"backup_verified"` // when one was last found good
 	Workers       []storage.Replica `json:"workers"`
-	Init          Init              `json:"init"`
-	Database      string            `json:"database"` // without the password
+	// Connections to the database by worker; null on SQLite, where nobody can know, and before the database is ready.
+	Connections map[string]storage.Connections `json:"connections"`
+	Init        Init                           `json:"init"`
+	Database    string                         `json:"database"` // without the password
 }
 
 // Init is the initialisation as it is now.
@@ -102,7 +105,11 @@ func ReadStatus(ctx context.Context, db storage.DB, o StatusOptions) (Status, er
 		return s, err
 	}
 	if !oldest.IsZero() {
-		s.OldestPending = &oldest
+		offset, _, err := db.ClockOffset(ctx)
+		if err != nil {
+			return s, err
+		}
+		s.OldestPending, s.LagSeconds = &oldest, max(0, time.Since(oldest)+offset).Seconds()
 	}
 	if s.Parked, s.ParkedWallets, err = db.ParkedCount(ctx, event.Topic, o.Group); err != nil {
 		return s, err
@@ -118,6 +125,10 @@ func ReadStatus(ctx context.Context, db storage.DB, o StatusOptions) (Status, er
 		s.Verified = &verified
 	}
 	workers, err := db.Replicas(ctx, fresh)
+	if err != nil {
+		return s, err
+	}
 	s.Workers = append(s.Workers, workers...)
+	s.Connections, err = db.Connections(ctx)
 	return s, err
 }
