@@ -10,17 +10,17 @@ func initialisation() Dashboard {
 			{"Now", []Panel{
 				{
 					Title: "Marker in the database", Number: true, Unit: Count,
-					Description: "The state that the last leader left, whichever process it was. failed: a new build or `safebox init` could not prepare the database, and says why in `safebox status`; the replicas that run go on.",
+					Description: "The state that the last leader left, whichever process it was. failed: a new build or `safebox init` could not prepare the database; `safebox status` says why: mend that and run `safebox init`. The replicas that run go on.",
 					Queries:     []Query{{most(of(m.InitMarker), "state"), "{{state}}"}},
 				},
 				{
 					Title: "Replicas by state", Number: true, Unit: Count,
-					Description: "How far each has come: waiting is normal while somebody leads; failed processes end with the leader's error and are started again by their orchestrator.",
+					Description: "How far each has come: waiting is normal while somebody leads; failed processes end with the leader's error and are started again by their orchestrator. Any that stay failed or waiting: `safebox status` says what the leader does or why it failed.",
 					Queries:     []Query{{sum(of(m.InitState), "state"), "{{state}}"}},
 				},
 				{
 					Title: "Schema", Number: true, Unit: Count,
-					Description: "Replicas by the revision that they became ready on. Two revisions after a rollout: some replicas have not been restarted.",
+					Description: "Replicas by the revision that they became ready on. Two revisions after a rollout: some replicas have not been restarted; finish the rollout.",
 					Queries:     []Query{{"count by (revision) (" + of(m.SchemaInfo) + ")", "{{revision}}"}},
 				},
 				{
@@ -40,12 +40,12 @@ func initialisation() Dashboard {
 				},
 				{
 					Title: "Time waited for a leader", Unit: Seconds,
-					Description: "By replica; it grows while the replica waits. The leader's own time is in the panel beside it.",
+					Description: "By replica; it grows while the replica waits. For minutes: `safebox status` names the leader and what it runs; an index build may take that long, a lock of another session is to be ended.",
 					Queries:     []Query{{most(of(m.InitWaitSeconds), "instance"), "{{instance}}"}},
 				},
 				{
 					Title: "Duration by phase", Unit: Seconds,
-					Description: "How long each replica's last initialisation took. initialise is the leader's migrations, guards and seed; wait is the others'.",
+					Description: "How long each replica's last initialisation took. initialise is the leader's migrations, guards and seed; wait is the others'. Minutes where it took seconds before: a table has grown, or a lock was in the way; plan for it in the next rollout.",
 					Queries:     []Query{{most(of(m.InitSeconds), "instance", "phase"), "{{instance}}: {{phase}}"}},
 				},
 				{
@@ -55,7 +55,7 @@ func initialisation() Dashboard {
 				},
 				{
 					Title: "Age of the processes", Unit: Seconds,
-					Description: "Time since each replica was started. One that starts over and over fails each time: its log and exit code say at what.",
+					Description: "Time since each replica was started. One that starts over and over fails each time: its log and exit code say at what, and the runbook what to do by exit code (SafeboxReplicaDown).",
 					Queries:     []Query{{"time() - " + most(of("process_start_time_seconds", safeboxJob), "instance"), "{{instance}}"}},
 				},
 				{

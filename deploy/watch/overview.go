@@ -52,7 +52,7 @@ func overview() Dashboard {
 				},
 				{
 					Title: "Lag", Unit: Seconds,
-					Description: "From an event's append to the commit of its processing, by the database's clock. At rest a few milliseconds. High with a small backlog: the database is slow; high with a large one: add lanes or replicas.",
+					Description: "From an event's append to the commit of its processing, by the database's clock. At rest a few milliseconds. High with a small backlog: the database is slow, see its statements and locks; high with a large one: add lanes or replicas.",
 					Queries: []Query{
 						{quantile(.5, m.EventLag, interval, []string{chosen}), "half"},
 						{quantile(.99, m.EventLag, interval, []string{chosen}), "99 of 100"},
@@ -89,14 +89,14 @@ func overview() Dashboard {
 				},
 				{
 					Title: "Time of a batch by phase", Unit: Seconds,
-					Description: "Mean time of each phase. Commit: the database's disk; load and store: its statements or locks; claim: many replicas at few partitions; fold is this program's own work.",
+					Description: "Mean time of each phase. The one that grew names the cause: commit the database's disk, load and store its statements or locks, claim many replicas at few partitions; fold is this program's own work.",
 					Queries: []Query{{
 						sum(rate(of(m.BatchSeconds+"_sum"), interval), "phase") + " / " + sum(rate(of(m.BatchSeconds+"_count"), interval), "phase"), "{{phase}}",
 					}},
 				},
 				{
 					Title: "Handler's time", Unit: Seconds,
-					Description: "What Watermill's router sees: the time a handler takes for one message, 99 of 100. Microseconds for the ledger.",
+					Description: "What Watermill's router sees: the time a handler takes for one message, 99 of 100. Microseconds for the ledger; milliseconds mean that the machine is short of processor: raise the container's limit.",
 					Queries:     []Query{{quantile(.99, m.RouterSeconds, interval, []string{chosen, `handler_name="ledger"`}, "handler_name"), "{{handler_name}}"}},
 				},
 				{
@@ -111,7 +111,7 @@ func overview() Dashboard {
 				},
 				{
 					Title: "Processor", Unit: Count,
-					Description: "Processors that each replica keeps busy. At the limit of its container it is throttled, which shows as lag.",
+					Description: "Processors that each replica keeps busy. At the limit of its container it is throttled, which shows as lag: raise the limit or add replicas.",
 					Queries:     []Query{{sum(rate(of("process_cpu_seconds_total", safeboxJob), interval), "instance"), "{{instance}}"}},
 				},
 			}},
