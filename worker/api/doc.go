@@ -30,8 +30,9 @@
 //  4. Tokens are compared in constant time. Neither a token nor the content of an event gets into a log or an error, and no
 //     secret of an event into any answer.
 //  5. Bodies, headers and times are limited before anything is done with what was sent.
-//  6. Every error is a problem document (RFC 9457), except what is no HTTP at all, which net/http answers. What went wrong
-//     inside is logged, and not told to the client.
+//  6. Every error is a problem document (RFC 9457), except what net/http refuses before there is a request (a malformed line
+//     or header, headers over the limit): it writes plain text to the connection, and has no hook to say it otherwise. What
+//     went wrong inside is logged, and not told to the client.
 //  7. What was committed before a question is in its answer.
 //  8. /openapi.json is the truth: every route is in it and no other, and each answer that the tests see is as it says.
 package api
