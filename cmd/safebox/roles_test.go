@@ -110,6 +110,9 @@ func TestTheRuntimeRoleCanDoItsWorkAndNoMore(t *testing.T) {
 	}
 	runtime.ok("parked", "skip", poisoned, "--reason", "a typing error")
 	runtime.ok("status")
+	if r := runtime.run("doctor"); strings.Contains(r.stdout, "the role lacks") || !strings.Contains(r.stdout, "\nwarning  rights") {
+		t.Errorf("the doctor misses rights:\n%s%s", r.stdout, r.stderr)
+	}
 	runtime.ok("migrate", "current")
 	runtime.ok("wallet", "show", "ally")
 	runtime.ok("event", "tail", "--group", "readers")

@@ -33,7 +33,9 @@ SELECT jsonb_build_object(
   'may_create', coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
   'tables', (SELECT coalesce(jsonb_agg(name ORDER BY name), '[]') FROM ours),
   'lacking', (SELECT coalesce(jsonb_agg(privilege || ' on ' || name ORDER BY name, privilege), '[]')
-    FROM ours, unnest(string_to_array(needs, ' ')) AS privilege WHERE NOT has_table_privilege(ours.oid, privilege)),
+    FROM ours, unnest(string_to_array(needs, ' ')) AS privilege
+    WHERE NOT CASE privilege -- deploy/postgresql/roles.sql grants UPDATE by column
+      WHEN 'UPDATE' THEN has_any_column_privilege(ours.oid, privilege) ELSE has_table_privilege(ours.oid, privilege) END),
   'not_owned', (SELECT coalesce(jsonb_agg(name ORDER BY name), '[]') FROM ours WHERE NOT pg_has_role(relowner, 'USAGE')),
   'transactions', (SELECT coalesce(jsonb_agg(to_jsonb(t)), '[]') FROM (
     SELECT application_name AS name, pid, state, xact_start AS since, extract(epoch FROM clock_timestamp() - xact_start) AS age

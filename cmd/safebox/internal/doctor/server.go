@@ -173,9 +173,11 @@ func rights(s storage.ServerVitals, p Plan) Line {
 	case len(s.Lacking) > 0:
 		return Wrong("rights", Failure, Config, "the role lacks "+some(s.Lacking), grant("these, or make it the tables' owner"))
 	case !s.MayCreate && !p.Head:
-		return Wrong("rights", Failure, Config, "the role may create nothing in the schema "+s.Schema+", and a migration is due", grant("CREATE on it"))
+		return Wrong("rights", Failure, Config, "the role may create nothing in the schema "+s.Schema+", and a migration is due",
+			"run `safebox init` as the role that migrates, or "+grant("CREATE on it"))
 	case !s.MayCreate:
-		return Wrong("rights", Warning, Config, "the role may create nothing in the schema "+s.Schema+": the next migration will fail", grant("CREATE on it"))
+		return Wrong("rights", Warning, Config, "the role may create nothing in the schema "+s.Schema+": the next migration will fail",
+			"let another role run `safebox init` then (deploy/README.md, Two roles), or "+grant("CREATE on it"))
 	case len(s.NotOwned) > 0:
 		return Wrong("rights", Warning, Config, "the role is not the owner of "+some(s.NotOwned)+": a migration that alters them will fail",
 			"ALTER TABLE … OWNER TO "+s.Role)
