@@ -142,7 +142,7 @@ func (a *app) showBench(r bench.Result) error {
 		}
 	}
 	if r.Lag != nil {
-		row("append to processed", *r.Lag)
+		row("append to processed, warm", *r.Lag)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -120,7 +120,7 @@ type announcer struct{ storage.DB }
 func (a announcer) Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
 	receipts, err := a.DB.Append(ctx, topic, events)
 	if err == nil {
-		_ = a.Announce(ctx, topic)
+		_ = a.Announce(ctx, topic, event.HeadsOf(receipts))
 	}
 	return receipts, err
 }

@@ -2,17 +2,22 @@ package postgres
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/safebox/safebox/worker/event"
 )
 
 // listenRetry is the pause after a LISTEN connection was lost or could not be made. Readers poll meanwhile.
 const listenRetry = time.Second
 
 // Changes implements event.Log by a LISTEN on a connection of its own to the server itself.
-func (db *DB) Changes(ctx context.Context, topic string) <-chan struct{} {
-	changes := make(chan struct{}, 1)
+func (db *DB) Changes(ctx context.Context, topic string) <-chan event.Positions {
+	changes := event.NewNews()
 	go func() {
 		defer close(changes)
 		for ctx.Err() == nil {
@@ -30,7 +35,7 @@ func (db *DB) Changes(ctx context.Context, topic string) <-chan struct{} {
 	return changes
 }
 
-func (db *DB) listen(ctx context.Context, topic string, changes chan<- struct{}) error {
+func (db *DB) listen(ctx context.Context, topic string, changes event.News) error {
 	conn, err := pgx.ConnectConfig(ctx, db.direct.Copy())
 	if err != nil {
 		return wrap(qListenEvents.Name, err)
@@ -48,12 +53,42 @@ func (db *DB) listen(ctx context.Context, topic string, changes chan<- struct{})
 		if err != nil {
 			return wrap(qListenEvents.Name, err)
 		}
-		if n.Payload != topic {
-			continue
-		}
-		select {
-		case changes <- struct{}{}:
-		default: // one is waiting already
+		if heads, ours := readAnnouncement(n.Payload, topic); ours {
+			changes.Put(heads)
 		}
 	}
+}
+
+// announcement is the payload of a notification: the topic behind the partitions that have something new with their last
+// positions, as in "5:12,40:7 wallet". With all partitions it takes up to 1,500 bytes of the 8,000 that there may be.
+func announcement(topic string, heads event.Positions) string {
+	var b strings.Builder
+	for p, head := range heads {
+		if head == 0 {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "%d:%d", p, head)
+	}
+	return b.String() + " " + topic
+}
+
+// readAnnouncement reads a payload. Positions that cannot be read are left out: the reader looks for itself.
+func readAnnouncement(payload, topic string) (heads event.Positions, ours bool) {
+	list, of, _ := strings.Cut(payload, " ")
+	if of != topic {
+		return heads, false
+	}
+	for _, one := range strings.Split(list, ",") {
+		partition, head, _ := strings.Cut(one, ":")
+		p, err := strconv.Atoi(partition)
+		n, bad := strconv.ParseInt(head, 10, 64)
+		if err != nil || bad != nil || p < 0 || p >= event.Partitions {
+			return event.Positions{}, true
+		}
+		heads[p] = n
+	}
+	return heads, true
 }

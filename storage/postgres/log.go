@@ -192,6 +192,6 @@ func (db *DB) JoinAt(ctx context.Context, topic, group string, at event.Position
 }
 
 // Announce implements event.Log: a NOTIFY, outside any append's transaction.
-func (db *DB) Announce(ctx context.Context, topic string) error {
-	return db.exec(ctx, qAnnounce, topic)
+func (db *DB) Announce(ctx context.Context, topic string, heads event.Positions) error {
+	return db.exec(ctx, qAnnounce, announcement(topic, heads))
 }

@@ -138,7 +138,7 @@ func TestTheEventLogWorksThroughATransactionPooler(t *testing.T) {
 		t.Error("all of it ran on one connection: the test proves nothing")
 	}
 	eventually(t, "an announcement through the pooler reaches who listens at the server", func() bool {
-		if err := db.Announce(ctx, event.Topic); err != nil {
+		if err := db.Announce(ctx, event.Topic, heads); err != nil {
 			t.Fatal(err)
 		}
 		select {

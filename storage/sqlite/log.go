@@ -177,11 +177,11 @@ func (db *DB) writeOne(ctx context.Context, q storage.Query, args ...any) error 
 }
 
 // Announce implements event.Log. Other processes watch the file's data version: there is nothing to tell them.
-func (db *DB) Announce(context.Context, string) error { return nil }
+func (db *DB) Announce(context.Context, string, event.Positions) error { return nil }
 
 // Changes implements event.Log by watching the file's data version, which every commit of another connection changes.
-func (db *DB) Changes(ctx context.Context, _ string) <-chan struct{} {
-	changes := make(chan struct{}, 1)
+func (db *DB) Changes(ctx context.Context, _ string) <-chan event.Positions {
+	changes := event.NewNews()
 	go func() {
 		defer close(changes)
 		ticker := time.NewTicker(watchEvery)
@@ -198,10 +198,7 @@ func (db *DB) Changes(ctx context.Context, _ string) <-chan struct{} {
 				continue // the reader polls as well
 			}
 			last = version
-			select {
-			case changes <- struct{}{}:
-			default: // one is waiting already
-			}
+			changes.Put(event.Positions{})
 		}
 	}()
 	return changes

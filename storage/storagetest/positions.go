@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -88,13 +89,20 @@ func appendWakes(t *testing.T, f fixture) {
 	defer again.Stop()
 	for n := 1; ; n++ {
 		mustAppend(t, other, credit(time.Now().Format(time.RFC3339Nano), person(n), 1))
-		if err := other.Announce(ctx, topic); err != nil {
+		heads, err := other.Heads(ctx, topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Announce(ctx, topic, heads); err != nil {
 			t.Fatal(err)
 		}
 		select {
-		case _, open := <-changes:
+		case told, open := <-changes:
 			if !open {
 				t.Fatal("the channel closed before its context ended")
+			}
+			if f.db.Dialect() == storage.PostgreSQL && told != heads {
+				t.Errorf("it was told of %v, want %v", told, heads)
 			}
 			return
 		case <-again.C:

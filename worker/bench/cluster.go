@@ -135,9 +135,12 @@ func (c Cluster) Drain(ctx context.Context, events int, told func(done int)) (Ti
 // Flow is what a paced run measured.
 type Flow struct {
 	Timing
-	Lag     Latency  // from an event's append to the commit of its processing
-	Windows []Window // the same, by spans of the run
+	Lag     Latency  // from an event's append to the commit of its processing, after the warm-up
+	Windows []Window // the same, by spans of the run, with the warm-up
 }
+
+// warmUp is the beginning of a run, in which the replicas open their connections and prepare their statements.
+func warmUp(run time.Duration) time.Duration { return min(2*time.Second, run/5) }
 
 // Flow runs the replicas and appends single events at a rate a second meanwhile. An append is timed from when it was due.
 func (c Cluster) Flow(ctx context.Context, events iter.Seq[event.Event], n int, rate float64, told func(done int)) (f Flow, err error) {
@@ -165,7 +168,7 @@ func (c Cluster) Flow(ctx context.Context, events iter.Seq[event.Event], n int, 
 		return f, &WrongError{Detail: fmt.Sprintf("%d events were processed, and %d were appended", done, n)}
 	}
 	f.Timing = Timing{Events: n, Took: p.last().Sub(began), Calls: NewLatency(calls)}
-	f.Lag = p.lags.all()
+	f.Lag = p.lags.after(warmUp(f.Took))
 	f.Windows = p.lags.windows(max(time.Second, f.Took.Round(time.Second)/10))
 	return f, nil
 }

@@ -52,13 +52,15 @@ func (l *lags) add(took time.Duration) {
 	l.mu.Unlock()
 }
 
-// all is the distribution over the run; windows is that of each span of it.
-func (l *lags) all() Latency {
+// after is the distribution of what was processed after the run's first moments; windows is that of each span of it.
+func (l *lags) after(moments time.Duration) Latency {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	took := make([]time.Duration, len(l.taken))
-	for i, t := range l.taken {
-		took[i] = t.took
+	var took []time.Duration
+	for _, t := range l.taken {
+		if t.at > moments {
+			took = append(took, t.took)
+		}
 	}
 	return NewLatency(took)
 }

@@ -31,7 +31,10 @@ type appender struct {
 	written  chan struct{} // closed when the last request that will be written is answered
 	once     sync.Once
 	done     sync.WaitGroup
-	announce chan string
+
+	mu   sync.Mutex
+	owed map[string]event.Positions // by topic: what other processes were not told of yet
+	owes chan struct{}              // something is owed; closed with the last
 }
 
 type request struct {
@@ -46,11 +49,11 @@ type request struct {
 func startAppender(b *Bus) *appender {
 	a := &appender{
 		bus: b, requests: make(chan *request, groupEvents), closing: make(chan struct{}), written: make(chan struct{}),
-		announce: make(chan string, 16),
+		owed: map[string]event.Positions{}, owes: make(chan struct{}, 1),
 	}
 	a.done.Add(2)
 	go a.write()
-	go a.announceAll()
+	go a.announce()
 	return a
 }
 
@@ -93,7 +96,7 @@ func (a *appender) append(ctx context.Context, topic string, events []event.Even
 
 func (a *appender) write() {
 	defer a.done.Done()
-	defer close(a.announce)
+	defer close(a.owes)
 	defer close(a.written)
 	var held *request // did not fit into the last group
 	for {
@@ -175,7 +178,7 @@ func (a *appender) commit(group []*request) {
 			return
 		}
 		if r.err == nil {
-			a.tell(r.topic)
+			a.tell(r.topic, r.receipts)
 		}
 	}
 }
@@ -197,56 +200,57 @@ func (a *appender) together(group []*request) error {
 	if err != nil {
 		return err
 	}
+	all := receipts
 	for _, r := range group {
 		r.receipts, receipts = receipts[:len(r.events):len(r.events)], receipts[len(r.events):]
 		close(r.answered)
 	}
-	a.tell(group[0].topic)
+	a.tell(group[0].topic, all)
 	return nil
 }
 
-func (a *appender) tell(topic string) {
-	a.bus.wake(topic)
+// tell tells the subscribers of this process at once, and lets announce tell the others.
+func (a *appender) tell(topic string, receipts []event.Receipt) {
+	heads := event.HeadsOf(receipts)
+	if heads == (event.Positions{}) {
+		return
+	}
+	a.bus.tell(topic, heads)
+	a.mu.Lock()
+	owed := a.owed[topic]
+	owed.Advance(heads)
+	a.owed[topic] = owed
+	a.mu.Unlock()
 	select {
-	case a.announce <- topic:
-	default: // enough announcements wait already
+	case a.owes <- struct{}{}:
+	default: // it is known
 	}
 }
 
-// announceAll tells other processes of new events: at once, but each topic at most once in announceEvery.
-func (a *appender) announceAll() {
+// announce tells other processes of new events: at once, but at most once in announceEvery.
+func (a *appender) announce() {
 	defer a.done.Done()
-	for topic := range a.announce {
-		for owed := map[string]bool{topic: true}; len(owed) > 0; owed = a.gather() {
-			for topic := range owed {
-				a.announceOne(topic)
-			}
+	for range a.owes {
+		a.mu.Lock()
+		owed := a.owed
+		a.owed = map[string]event.Positions{}
+		a.mu.Unlock()
+		for topic, heads := range owed {
+			a.announceOne(topic, heads)
 		}
-	}
-}
-
-// gather returns the topics that get new events within announceEvery; when the bus is closed, those so far.
-func (a *appender) gather() map[string]bool {
-	owed := map[string]bool{}
-	pause := time.NewTimer(announceEvery)
-	defer pause.Stop()
-	for {
+		pause := time.NewTimer(announceEvery)
 		select {
-		case topic, open := <-a.announce:
-			if !open {
-				return owed
-			}
-			owed[topic] = true
 		case <-pause.C:
-			return owed
+		case <-a.closing:
 		}
+		pause.Stop()
 	}
 }
 
-func (a *appender) announceOne(topic string) {
+func (a *appender) announceOne(topic string, heads event.Positions) {
 	ctx, cancel := context.WithTimeout(context.Background(), announceTimeout)
 	defer cancel()
-	if err := a.bus.log.Announce(ctx, topic); err != nil {
+	if err := a.bus.log.Announce(ctx, topic, heads); err != nil {
 		a.bus.logger.Debug("other processes were not told of new events; they will find them by polling", "error", err)
 	}
 }

@@ -17,6 +17,7 @@ type board struct {
 	parts   [event.Partitions]part
 	next    int
 	batch   int
+	begun   bool          // a look has told where the cursors are
 	most    int           // partitions with few records each that are handed out together
 	changed chan struct{} // closed and replaced when there may be new work
 }
@@ -27,7 +28,9 @@ type part struct {
 	notBefore  time.Time
 	limit      int // 0: the board's batch
 	alone      bool
-	lost       int // how often in a row another lane had it
+	lost       int       // how often in a row another lane had it
+	foreign    bool      // another subscriber was the last to process it
+	since      time.Time // when it got work, or the other one was last seen at work
 	trouble    trouble
 	handling   time.Time // since when a handler has been at its batch; zero: none is
 }
@@ -48,6 +51,7 @@ type report struct {
 	limit   int  // of the next batch; 0: the board's batch
 	alone   bool // the next batch is of this partition alone
 	claimed bool // another lane has the partition: nothing was learned
+	ours    bool // records were processed, or tried
 	trouble trouble
 }
 
@@ -67,19 +71,27 @@ func (b *board) behind(heads event.Positions) bool {
 	return false
 }
 
-// news takes what a look at the log found. Positions only grow: old news are no news.
+// news takes what was heard of the log. Positions only grow: old news are no news.
 func (b *board) news(heads, cursors event.Positions) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := time.Now()
 	grown := false
 	for p := range b.parts {
 		part := &b.parts[p]
-		part.seen = max(part.seen, cursors[p])
+		if cursors[p] > part.seen {
+			part.seen = cursors[p]
+			part.foreign, part.since = b.begun && !part.taken || part.foreign, now
+		}
 		if heads[p] > part.head {
+			if part.head <= part.seen {
+				part.since = now
+			}
 			part.head = heads[p]
 			grown = grown || part.head > part.seen
 		}
 	}
+	b.begun = true
 	if grown {
 		b.broadcast()
 	}
@@ -88,6 +100,7 @@ func (b *board) news(heads, cursors event.Positions) {
 // resync takes over what the log says, also backwards: a server that was restored, or a standby that took over, may have lost
 // the last commits. A cursor that has moved on since it was read costs an empty claim.
 func (b *board) resync(heads, cursors event.Positions) {
+	b.news(heads, cursors)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for p := range b.parts {
@@ -96,6 +109,26 @@ func (b *board) resync(heads, cursors event.Positions) {
 		}
 	}
 	b.broadcast()
+}
+
+// waits tells whether there is work that is left to another subscriber for a while.
+func (b *board) waits() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.parts {
+		if part := &b.parts[p]; part.foreign && !part.taken && part.head > part.seen {
+			return true
+		}
+	}
+	return false
+}
+
+// due is when the partition may be picked.
+func (p *part) due() time.Time {
+	if grace := p.since.Add(foreignGrace); p.foreign && grace.After(p.notBefore) {
+		return grace
+	}
+	return p.notBefore
 }
 
 func (b *board) broadcast() {
@@ -146,7 +179,7 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 		if part.taken || part.head <= part.seen {
 			continue
 		}
-		if pause := part.notBefore.Sub(now); pause > 0 {
+		if pause := part.due().Sub(now); pause > 0 {
 			if later == 0 || pause < later {
 				later = pause
 			}
@@ -189,10 +222,13 @@ func (b *board) give(partitions []int, reports []report) {
 		part.taken = false
 		if r.claimed {
 			part.lost++
+			part.foreign = true
 			part.notBefore = time.Now().Add(onlookersPause(part.lost))
 			continue
 		}
 		part.lost = 0
+		part.foreign = !r.ours
+		part.since = time.Now()
 		part.seen = max(part.seen, r.seen)
 		part.limit = r.limit
 		part.alone = r.alone
@@ -237,6 +273,10 @@ const (
 	firstPause   = 20 * time.Millisecond
 	longestPause = 5 * time.Second
 )
+
+// foreignGrace is how long a subscriber leaves the work of a partition to the one that processed it last. So subscribers of a
+// group do not all claim the same records, and one that falls behind or is gone is helped soon.
+const foreignGrace = 30 * time.Millisecond
 
 // claimedPause is the longest pause after another lane was found to have a partition for the first time; it doubles from one
 // time to the next, up to longestClaimedPause. Who lost it leaves it to who has it, and takes it over when that one is gone.

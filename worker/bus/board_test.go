@@ -108,7 +108,9 @@ func TestPartitionsWithFewRecordsAreTakenTogether(t *testing.T) {
 		}
 	}
 	// One that failed among others is alone; so is one in trouble, and one that takes fewer records at once.
-	b.give([]int{1, 3, 7, 8}, []report{{seen: -1, alone: true}, {seen: -1}, {seen: -1, limit: 5}, {seen: -1, trouble: trouble{failures: 1}}})
+	b.give([]int{1, 3, 7, 8}, []report{
+		{seen: -1, ours: true, alone: true}, {seen: -1, ours: true}, {seen: -1, ours: true, limit: 5}, {seen: -1, ours: true, trouble: trouble{failures: 1}},
+	})
 	b.next = 0
 	for i, w := range []turn{{[]int{1}, 100}, {[]int{3}, 100}, {[]int{7}, 5}, {[]int{8}, 100}} {
 		ps, limit, _ := b.pick(time.Now())
@@ -134,14 +136,49 @@ func TestAnOnlookerStepsBack(t *testing.T) {
 		}
 	}
 	after := b.parts[1]
-	after.lost, after.notBefore, after.taken = before.lost, before.notBefore, before.taken
+	after.lost, after.notBefore, after.foreign = before.lost, before.notBefore, before.foreign
 	if after != before {
 		t.Errorf("%+v became %+v", before, after)
 	}
 	b.pick(time.Now().Add(time.Hour))
-	b.give([]int{1}, []report{{seen: 10}})
+	b.give([]int{1}, []report{{seen: 10, ours: true}})
 	if b.parts[1].lost != 0 {
 		t.Error("its losses are remembered after it had the partition")
+	}
+}
+
+// Work stays with the subscriber that had the partition last, as long as that one goes on.
+func TestWorkIsLeftToTheSubscriberThatHadThePartitionLast(t *testing.T) {
+	b := newBoard(100, 1)
+	b.news(heads(1), event.Positions{1: 10}) // the first look: nobody knows whose it is
+	b.news(event.Positions{1: 11}, event.Positions{})
+	if take(t, b) != 1 {
+		t.Fatal("the first work is not taken")
+	}
+	b.give([]int{1}, []report{{seen: 11}}) // but another one was faster
+	b.news(event.Positions{1: 12}, event.Positions{})
+	soon := func() []int {
+		t.Helper()
+		ps, _, later := b.pick(time.Now())
+		if (len(ps) == 0) != (later > 0 && later <= foreignGrace) || (len(ps) == 0) != b.waits() {
+			t.Errorf("picked %v, next in %s, waits %t", ps, later, b.waits())
+		}
+		return ps
+	}
+	if ps := soon(); ps != nil {
+		t.Errorf("%v is taken at once from who had it last", ps)
+	}
+	b.news(event.Positions{1: 13}, event.Positions{1: 12}) // that one goes on
+	if ps := soon(); ps != nil {
+		t.Errorf("%v is taken at once from who is at work on it", ps)
+	}
+	if ps, _, _ := b.pick(time.Now().Add(foreignGrace)); len(ps) != 1 {
+		t.Fatal("nobody helps who does not go on")
+	}
+	b.give([]int{1}, []report{{seen: 13, ours: true}})
+	b.news(event.Positions{1: 14}, event.Positions{})
+	if ps := soon(); len(ps) != 1 {
+		t.Error("it is not ours after we had it")
 	}
 }
 

@@ -29,12 +29,12 @@ type Bus struct {
 	appender *appender
 
 	mu       sync.Mutex
-	watchers map[string]map[*waker]struct{} // by topic
+	watchers map[string]map[event.News]struct{} // by topic
 }
 
 // New makes a bus over a log. Close it after its subscribers.
 func New(log event.Log, o Options) *Bus {
-	b := &Bus{log: log, observer: o.Observer, now: o.Now, span: o.Span, logger: o.Logger, watchers: map[string]map[*waker]struct{}{}}
+	b := &Bus{log: log, observer: o.Observer, now: o.Now, span: o.Span, logger: o.Logger, watchers: map[string]map[event.News]struct{}{}}
 	if b.observer == nil {
 		b.observer = nobody{}
 	}
@@ -65,43 +65,31 @@ func (b *Bus) Close() error {
 	return nil
 }
 
-func (b *Bus) watch(topic string) *waker {
-	w := newWaker()
+func (b *Bus) watch(topic string) event.News {
+	n := event.NewNews()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.watchers[topic] == nil {
-		b.watchers[topic] = map[*waker]struct{}{}
+		b.watchers[topic] = map[event.News]struct{}{}
 	}
-	b.watchers[topic][w] = struct{}{}
-	return w
+	b.watchers[topic][n] = struct{}{}
+	return n
 }
 
-func (b *Bus) unwatch(topic string, w *waker) {
+func (b *Bus) unwatch(topic string, n event.News) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.watchers[topic], w)
+	delete(b.watchers[topic], n)
 	if len(b.watchers[topic]) == 0 {
 		delete(b.watchers, topic)
 	}
 }
 
-// wake tells the subscribers of this process that a topic has new events.
-func (b *Bus) wake(topic string) {
+// tell tells the subscribers of this process how far a topic goes.
+func (b *Bus) tell(topic string, heads event.Positions) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for w := range b.watchers[topic] {
-		w.wake()
-	}
-}
-
-// waker is a signal that coalesces: any number of wakes before a look count as one.
-type waker struct{ C chan struct{} }
-
-func newWaker() *waker { return &waker{make(chan struct{}, 1)} }
-
-func (w *waker) wake() {
-	select {
-	case w.C <- struct{}{}:
-	default:
+	for n := range b.watchers[topic] {
+		n.Put(heads)
 	}
 }

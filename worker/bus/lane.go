@@ -31,7 +31,9 @@ func (s *subscription) process(ctx context.Context, ps []int, limit int) []repor
 		return run.together(ctx, ps)
 	}
 	run.trouble = s.board.troubleOf(ps[0])
-	return []report{run.one(ctx)}
+	rep := run.one(ctx)
+	rep.ours = run.batch == nil || len(run.batch.Records()) > 0
+	return []report{rep}
 }
 
 // one processes a batch of one partition.
@@ -84,13 +86,13 @@ func (r *run) together(ctx context.Context, ps []int) []report {
 			r.logger.Debug("a batch of several partitions was rolled back; each is processed alone", "partitions", ps, "error", err)
 		}
 		for i := range reports {
-			reports[i] = report{seen: -1, alone: true}
+			reports[i] = report{seen: -1, alone: true, ours: true}
 		}
 		return reports
 	}
 	for i, p := range ps {
 		cursor, mine := b.Cursors()[p]
-		reports[i] = report{seen: max(cursor, upTo[p]), claimed: !mine}
+		reports[i] = report{seen: max(cursor, upTo[p]), claimed: !mine, ours: upTo[p] > 0}
 	}
 	return reports
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"github.com/safebox/safebox/worker/event"
 )
 
 // SubscriberOptions configure a subscriber. Group is required; the rest has working defaults.
@@ -180,7 +182,10 @@ const scoutPause = time.Millisecond
 // resyncEvery is the time after which the scout forgets what it believes of the cursors and reads them anew.
 const resyncEvery = 5 * time.Second
 
-// scout keeps the board's knowledge of the log's last positions: it looks when it is woken, and at the latest every Poll.
+// glanceEvery is the time between two looks at the cursors while another subscriber has work to do.
+const glanceEvery = foreignGrace / 2
+
+// scout keeps the board's knowledge of the log: it listens to what is announced, and looks for itself every Poll.
 func (s *subscription) scout(ctx context.Context) {
 	own := s.bus.watch(s.topic)
 	defer s.bus.unwatch(s.topic, own)
@@ -190,12 +195,10 @@ func (s *subscription) scout(ctx context.Context) {
 		}
 	}()
 	failures := 0
-	resynced := time.Now()
+	var resynced time.Time
 	for {
-		err := s.look(ctx, time.Since(resynced) >= resyncEvery)
-		if time.Since(resynced) >= resyncEvery && err == nil {
-			resynced = time.Now()
-		}
+		resync := time.Since(resynced) >= resyncEvery
+		err := s.look(ctx, resync)
 		pause := s.options.Poll
 		switch {
 		case ctx.Err() != nil:
@@ -206,18 +209,47 @@ func (s *subscription) scout(ctx context.Context) {
 			s.logger.Warn("cannot read the event log; trying again", "in", pause, "error", err)
 		default:
 			failures = 0
+			if resync {
+				resynced = time.Now()
+			}
 		}
 		if !wait(ctx, scoutPause) {
 			return
 		}
-		timer := time.NewTimer(pause)
+		s.listen(ctx, own, others, pause)
+	}
+}
+
+// listen takes news until it is time for a look at the log: after the pause, or when something happened and it is not known
+// what.
+func (s *subscription) listen(ctx context.Context, own, others <-chan event.Positions, pause time.Duration) {
+	end := time.NewTimer(pause)
+	defer end.Stop()
+	glance := time.NewTicker(glanceEvery)
+	defer glance.Stop()
+	for {
+		var told event.Positions
+		glances := glance.C
+		if !s.board.waits() {
+			glances = nil
+		}
 		select {
 		case <-ctx.Done():
-		case <-own.C:
-		case <-others:
-		case <-timer.C:
+			return
+		case <-end.C:
+			return
+		case <-glances:
+			if cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group); err == nil { // else the claim finds out
+				s.board.news(event.Positions{}, cursors)
+			}
+			continue
+		case told = <-own:
+		case told = <-others:
 		}
-		timer.Stop()
+		if told == (event.Positions{}) {
+			return
+		}
+		s.board.news(told, event.Positions{})
 	}
 }
 

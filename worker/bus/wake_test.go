@@ -78,9 +78,11 @@ func TestPollingAloneIsEnough(t *testing.T) {
 // deaf is a log that nobody is told about.
 type deaf struct{ event.Log }
 
-func (deaf) Announce(context.Context, string) error { return errors.New("nobody listens") }
-func (deaf) Changes(ctx context.Context, _ string) <-chan struct{} {
-	c := make(chan struct{})
+func (deaf) Announce(context.Context, string, event.Positions) error {
+	return errors.New("nobody listens")
+}
+func (deaf) Changes(ctx context.Context, _ string) <-chan event.Positions {
+	c := make(chan event.Positions)
 	context.AfterFunc(ctx, func() { close(c) })
 	return c
 }

@@ -52,6 +52,41 @@ const MaxUnparked = 500
 // Positions holds a position for each partition; 0 stands before the first event.
 type Positions [Partitions]int64
 
+// Advance moves each position on to the other's, where that is further on.
+func (p *Positions) Advance(other Positions) {
+	for i := range p {
+		p[i] = max(p[i], other[i])
+	}
+}
+
+// HeadsOf are the last positions of what an append wrote; 0 where it wrote nothing.
+func HeadsOf(receipts []Receipt) (heads Positions) {
+	for _, r := range receipts {
+		if r.Result == Appended {
+			heads[r.Partition] = max(heads[r.Partition], r.Position)
+		}
+	}
+	return heads
+}
+
+// News passes positions on to a reader who may be slow: what is put in before the last was taken is merged with that.
+type News chan Positions
+
+// NewNews makes an empty one.
+func NewNews() News { return make(News, 1) }
+
+// Put never waits. It is called by one goroutine at a time.
+func (n News) Put(p Positions) {
+	select {
+	case n <- p:
+		return
+	case old := <-n:
+		p.Advance(old)
+	default: // it was taken just now
+	}
+	n <- p
+}
+
 // ErrClaimed is returned by Claim when other lanes, here or in other processes, hold all of the partitions.
 var ErrClaimed = errors.New("partition is claimed by another lane")
 
@@ -87,11 +122,13 @@ type Log interface {
 	// ClaimParked takes the first MaxUnparked parked events of one subject, in order, as a batch; it waits for a lane that
 	// holds their partition. Commit takes them out of the parked ones instead of moving the cursor. ErrNotFound if there are none.
 	ClaimParked(ctx context.Context, topic, group, subject string) (Batch, error)
-	// Changes returns a channel that receives a value soon after an append by any process became visible; values
-	// coalesce. It may miss appends, so a reader polls as well. The channel closes when ctx ends.
-	Changes(ctx context.Context, topic string) <-chan struct{}
-	// Announce tells the other processes that the topic has new events. Best effort, rate-limited by its caller.
-	Announce(ctx context.Context, topic string) error
+	// Changes returns a channel that receives a value soon after an append by any process became visible: the last
+	// positions as far as they were announced, all zero where only that something happened is known. Values coalesce. It may
+	// miss appends, so a reader polls as well. The channel closes when ctx ends.
+	Changes(ctx context.Context, topic string) <-chan Positions
+	// Announce tells the other processes that the topic has events up to these positions; 0 where nothing is new. Best
+	// effort, rate-limited by its caller.
+	Announce(ctx context.Context, topic string, heads Positions) error
 }
 
 // A Batch is claimed records and the transaction in which they are processed: whatever a handler does in it

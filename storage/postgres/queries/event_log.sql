@@ -39,7 +39,8 @@ SELECT p, (SELECT l.position FROM event_log l WHERE l.topic = $1 AND l.partition
 FROM generate_series(0, 63) AS p
 
 -- name: announce
-SELECT pg_notify('safebox_events', $1)
+-- A notification is nothing that has to survive a crash: its commit does not wait for the disk.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify('safebox_events', $1)
 
 -- name: listen_events
 LISTEN safebox_events
