@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -16,6 +17,8 @@ var claimTests = []conformanceTest{
 	{"excludes every other claim on the partition", claimExcludes},
 	{"takes at most the limit in order", claimTakesAtMostTheLimit},
 	{"of nothing is an empty batch", claimOfNothing},
+	{"takes several partitions in the order of their recording", claimTakesSeveral},
+	{"takes those partitions that nobody has", claimTakesWhatIsFree},
 	{"is given back by a rollback", rollbackGivesBack},
 	{"moves the cursor by a commit", commitMovesTheCursor},
 	{"moves the cursor as far as the commit says", commitMovesAsFarAsSaid},
@@ -95,6 +98,78 @@ func claimTakesAtMostTheLimit(t *testing.T, f fixture) {
 	wantIDs(t, b, "3")
 	if cursorOf(b) != 2 {
 		t.Errorf("the cursor is %d, want 2", cursorOf(b))
+	}
+}
+
+// partitionsOf are the partitions of people.
+func partitionsOf(people []string) []int {
+	ps := make([]int, len(people))
+	for i, p := range people {
+		ps[i] = event.Partition(p)
+	}
+	return ps
+}
+
+func claimTakesSeveral(t *testing.T, f fixture) {
+	people := strangers(3)
+	a, b, c := people[0], people[1], people[2]
+	mustAppend(t, f.db, credit("b1", b, 1))
+	mustAppend(t, f.db, credit("a1", a, 1), credit("b2", b, 1))
+	mustAppend(t, f.db, credit("b3", b, 1), credit("c1", c, 1))
+	mustAppend(t, f.db, credit("a2", a, 1))
+	join(t, f.db)
+	parkAll(t, f.db, event.Partition(c), "why")
+	mustAppend(t, f.db, credit("c2", c, 1))
+	ps := partitionsOf(people)
+	batch, err := f.db.Claim(Context(t), topic, group, ps, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(batch.Rollback)
+	wantIDs(t, batch, "b1", "a1", "b2", "a2", "c2")
+	if diff := cmp.Diff(map[int]int64{ps[0]: 0, ps[1]: 0, ps[2]: 1}, batch.Cursors()); diff != "" {
+		t.Errorf("the cursors (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]bool{c: true}, batch.Blocked()); diff != "" {
+		t.Errorf("the blocked (-want +got):\n%s", diff)
+	}
+	batch.Park(batch.Records()[4], "behind", 0)
+	if err := batch.Commit(Context(t), event.UpTo(batch.Records()...)); err != nil {
+		t.Fatal(err)
+	}
+	cursors, err := f.db.Cursors(Context(t), topic, group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range ps {
+		if cursors[p] != 2 {
+			t.Errorf("the cursor of partition %d is at %d after the commit, want 2", p, cursors[p])
+		}
+	}
+	wantRows(t, f.db, fmt.Sprintf("SELECT position, error FROM parked_event WHERE partition = %d AND position = 2", ps[2]), "2 | behind")
+}
+
+func claimTakesWhatIsFree(t *testing.T, f fixture) {
+	people := strangers(2)
+	ps := partitionsOf(people)
+	mustAppend(t, f.db, credit("1", people[0], 1), credit("2", people[1], 1))
+	join(t, f.db)
+	mustClaim(t, f.db, ps[0], 10)
+	if f.db.Dialect() == storage.SQLite { // one write lock for all
+		denied(t, f.another(t), ps[1])
+		return
+	}
+	rest, err := f.another(t).Claim(Context(t), topic, group, ps, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(rest.Rollback)
+	wantIDs(t, rest, "2")
+	if diff := cmp.Diff(map[int]int64{ps[1]: 0}, rest.Cursors()); diff != "" {
+		t.Errorf("the cursors (-want +got):\n%s", diff)
+	}
+	if b, err := f.another(t).Claim(Context(t), topic, group, ps, 10); !errors.Is(err, event.ErrClaimed) {
+		t.Errorf("a claim of what others have: %v, %v; want ErrClaimed", b, err)
 	}
 }
 

@@ -3,7 +3,12 @@
 //
 // A subscriber has lanes. A lane claims one partition for one batch, delivers the batch's records to the router one after
 // the other, and commits the batch with its cursor when the last one is acknowledged. There are no leases: the claim is a
-// row lock of the batch's transaction, and dies with it.
+// row lock of the batch's transaction, and dies with it. Partitions with few records each may share a batch (Together), which
+// is then in the order of their recording, and commits as a whole or is given up and each partition claimed alone.
+//
+// What a subscription knows of the log is on its board. Appends of the process tell it how far the log goes, those of others
+// are announced with their positions, and a scout looks for itself every Poll. The subscriber that processed a partition last
+// has its next records for itself for a moment (30 ms); then the others look at the cursors, and help where nothing moved.
 //
 // Invariants:
 //

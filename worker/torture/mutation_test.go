@@ -26,11 +26,11 @@ var mutations = []mutation{
 		name: "the cursor moves in a transaction of its own",
 		changes: []replacement{{
 			"storage/postgres/claim.go",
-			`		b.queue(qMoveCursor, b.topic, b.group, b.partition, upTo)
+			`		b.queue(qMoveCursors, b.topic, b.group, partitions, column(partitions, func(p int) int64 { return upTo[p] }))
 `,
 			`		rest, names := b.queued, b.names
 		b.queued, b.names = pgx.Batch{}, nil
-		b.queue(qMoveCursor, b.topic, b.group, b.partition, upTo)
+		b.queue(qMoveCursors, b.topic, b.group, partitions, column(partitions, func(p int) int64 { return upTo[p] }))
 		b.queue(qCommitBatch)
 		b.queue(qBeginBatch)
 		if err := b.sendAll(ctx); err != nil {
@@ -66,7 +66,7 @@ var mutations = []mutation{
 		name: "no row order in the lock",
 		changes: []replacement{{
 			"storage/postgres/queries/ledger.sql", "WHERE id = ANY ($1::integer[]) ORDER BY id FOR NO KEY UPDATE",
-			"WHERE id = ANY ($1::integer[]) ORDER BY md5(id::text || ($4::integer)::text) FOR NO KEY UPDATE",
+			"WHERE id = ANY ($1::integer[]) ORDER BY md5(id::text || ($4::integer[])[1]::text) FOR NO KEY UPDATE",
 		}},
 		want:   Deadlock,
 		strike: func(r *rig, _ *ground) { r.pause(10 * time.Second) },
