@@ -30,7 +30,7 @@ const (
 	gap         = 8
 	inset       = 10
 	legendLine  = 14
-	legendMost  = 6  // entries; the rest are counted
+	legendMost  = 6  // entries; the last counts the rest
 	legendWide  = 25 // characters of an entry; what is longer is cut
 	curvesMost  = 10 // those with the greatest values
 )
@@ -116,6 +116,10 @@ func drawCurves(put func(string, ...any), p Panel, curves []Curve, w, h int, fro
 	if len(curves) > 0 {
 		top = p.Unit.ceiling(curves[0].most())
 	}
+	if len(curves) > legendMost && curves[0].most() == 0 { // which of them are drawn would be chance
+		longest := slices.MaxFunc(curves, func(a, b Curve) int { return cmp.Compare(len(a.Points), len(b.Points)) })
+		curves = []Curve{{Name: "all of them", Points: longest.Points}}
+	}
 	total := len(curves)
 	curves = curves[:min(total, curvesMost)]
 	shown := min(len(curves), legendMost)
@@ -146,14 +150,13 @@ func drawCurves(put func(string, ...any), p Panel, curves []Curve, w, h int, fro
 		}
 		put(`<path d="%s" fill="none" stroke="%s" stroke-width="1.4" stroke-linejoin="round"/>`, path.String(), colour)
 		if i < legendMost {
-			name, more := c.Name, ""
+			name := c.Name
 			if i == legendMost-1 && total > legendMost {
-				more = fmt.Sprintf(" and %d more", total-legendMost)
+				name = fmt.Sprintf("and %d more", total-i)
 			}
-			if wide := legendWide - len(more); len([]rune(name)) > wide {
-				name = string([]rune(name)[:wide-1]) + "…"
+			if len([]rune(name)) > legendWide {
+				name = string([]rune(name)[:legendWide-1]) + "…"
 			}
-			name += more
 			x, y := inset+(i%2)*(w/2-inset), int(below)+16+(i/2)*legendLine
 			put(`<rect x="%d" y="%d" width="9" height="3" fill="%s"/><text x="%d" y="%d" class="s">%s</text>`, x, y-5, colour, x+13, y, html.EscapeString(name))
 		}
