@@ -27,8 +27,11 @@ func (b *budget) spend(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &countedBody{ReadCloser: r.Body, budget: b}
 		defer c.giveBack()
-		r.Body = c
-		h.ServeHTTP(w, r)
+		// A copy: where net/http finds its own body in the request and much of it unread, it lets the client read the answer
+		// before it closes the connection.
+		counted := *r
+		counted.Body = c
+		h.ServeHTTP(w, &counted)
 	})
 }
 
