@@ -48,6 +48,7 @@ func (db *DB) listen(ctx context.Context, topic string, changes event.News) erro
 	if _, err := conn.Exec(ctx, qListenEvents.SQL); err != nil {
 		return wrap(qListenEvents.Name, err)
 	}
+	changes.Put(event.Positions{}) // nobody was told of what came while nobody listened
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
@@ -85,7 +86,7 @@ func readAnnouncement(payload, topic string) (heads event.Positions, ours bool) 
 		partition, head, _ := strings.Cut(one, ":")
 		p, err := strconv.Atoi(partition)
 		n, bad := strconv.ParseInt(head, 10, 64)
-		if err != nil || bad != nil || p < 0 || p >= event.Partitions {
+		if err != nil || bad != nil || p < 0 || p >= event.Partitions || n < 0 {
 			return event.Positions{}, true
 		}
 		heads[p] = n

@@ -142,8 +142,8 @@ func TestTheEventLogWorksThroughATransactionPooler(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case <-announced:
-			return true
+		case told := <-announced:
+			return told == heads
 		default:
 			return false
 		}

@@ -101,8 +101,12 @@ func appendWakes(t *testing.T, f fixture) {
 			if !open {
 				t.Fatal("the channel closed before its context ended")
 			}
-			if f.db.Dialect() == storage.PostgreSQL && told != heads {
-				t.Errorf("it was told of %v, want %v", told, heads)
+			if told == (event.Positions{}) && f.db.Dialect() == storage.PostgreSQL {
+				continue // it listens now
+			}
+			known := heads
+			if known.Advance(told); known != heads {
+				t.Errorf("it was told of %v, and the log ends at %v", told, heads)
 			}
 			return
 		case <-again.C:

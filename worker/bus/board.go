@@ -24,6 +24,7 @@ type board struct {
 
 type part struct {
 	head, seen int64
+	picked     int64 // head when it was handed out
 	taken      bool
 	notBefore  time.Time
 	limit      int // 0: the board's batch
@@ -192,7 +193,7 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 			}
 			continue
 		}
-		part.taken = true
+		part.taken, part.picked = true, part.head
 		picked = append(picked, p)
 		if !passed {
 			b.next = (p + 1) % event.Partitions
@@ -230,6 +231,9 @@ func (b *board) give(partitions []int, reports []report) {
 		part.foreign = !r.ours
 		part.since = time.Now()
 		part.seen = max(part.seen, r.seen)
+		if !r.ours && part.head == part.picked { // nothing is there, whatever was announced
+			part.head = part.seen
+		}
 		part.limit = r.limit
 		part.alone = r.alone
 		part.trouble = r.trouble

@@ -36,7 +36,7 @@ func TestABusyPartitionDoesNotStarveTheOthers(t *testing.T) {
 	for range 9 {
 		p := take(t, b)
 		taken[p]++
-		b.give([]int{p}, []report{report{seen: 1}}) // each has more
+		b.give([]int{p}, []report{{seen: 1, ours: true}}) // each has more
 	}
 	for _, p := range []int{3, 40, 60} {
 		if taken[p] != 3 {
@@ -55,7 +55,7 @@ func TestAPartitionIsTakenByOneLaneAtATime(t *testing.T) {
 	if ps, _, later := b.pick(time.Now()); ps != nil || later != 0 {
 		t.Errorf("pick = %d, %s; want nothing to do", ps, later)
 	}
-	b.give([]int{7}, []report{report{seen: 10}})
+	b.give([]int{7}, []report{{seen: 10, ours: true}})
 	if p := take(t, b); p != 7 {
 		t.Errorf("took %d, want 7, which has one more", p)
 	}
@@ -66,11 +66,11 @@ func TestALaneIsWokenByNewsByAPartitionGivenBackAndByTheEndOfAPause(t *testing.T
 		"news": {func(*board) {}, func(b *board) { b.news(heads(1), event.Positions{}) }},
 		"a partition given back": {
 			func(b *board) { b.news(heads(1), event.Positions{}); b.pick(time.Now()) },
-			func(b *board) { b.give([]int{1}, []report{report{seen: 5}}) },
+			func(b *board) { b.give([]int{1}, []report{{seen: 5, ours: true}}) },
 		},
 		"the end of a pause": {
 			func(b *board) { b.news(heads(1), event.Positions{}); b.pick(time.Now()) },
-			func(b *board) { b.give([]int{1}, []report{report{seen: -1, pause: 5 * time.Millisecond}}) },
+			func(b *board) { b.give([]int{1}, []report{{seen: -1, ours: true, pause: 5 * time.Millisecond}}) },
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestAnOnlookerStepsBack(t *testing.T) {
 		}
 	}
 	after := b.parts[1]
-	after.lost, after.notBefore, after.foreign = before.lost, before.notBefore, before.foreign
+	after.lost, after.notBefore, after.foreign, after.picked = before.lost, before.notBefore, before.foreign, before.picked
 	if after != before {
 		t.Errorf("%+v became %+v", before, after)
 	}
@@ -182,6 +182,24 @@ func TestWorkIsLeftToTheSubscriberThatHadThePartitionLast(t *testing.T) {
 	}
 }
 
+// Announcements are hints: one that lies costs one claim.
+func TestAnEmptyClaimEndsWhatWasAnnounced(t *testing.T) {
+	b := newBoard(100, 1)
+	b.news(event.Positions{1: 1 << 60}, event.Positions{})
+	take(t, b)
+	b.give([]int{1}, []report{{seen: 5}})
+	if ps, _, later := b.pick(time.Now().Add(time.Hour)); ps != nil || later != 0 {
+		t.Errorf("%v is picked again, or in %s", ps, later)
+	}
+	b.news(event.Positions{1: 6}, event.Positions{})
+	b.pick(time.Now().Add(time.Hour))
+	b.news(event.Positions{1: 7}, event.Positions{}) // while the claim found nothing
+	b.give([]int{1}, []report{{seen: 6}})
+	if ps, _, _ := b.pick(time.Now().Add(time.Hour)); ps == nil {
+		t.Error("what was announced meanwhile is forgotten")
+	}
+}
+
 func TestWhatAnotherSubscriberHasProcessedIsNoWork(t *testing.T) {
 	b := newBoard(100, 1)
 	if !b.behind(heads(1)) {
@@ -191,7 +209,7 @@ func TestWhatAnotherSubscriberHasProcessedIsNoWork(t *testing.T) {
 	if p := take(t, b); p != 2 {
 		t.Errorf("took %d, want 2", p)
 	}
-	b.give([]int{2}, []report{report{seen: 10}})
+	b.give([]int{2}, []report{{seen: 10, ours: true}})
 	b.news(heads(1, 2), event.Positions{2: 9}) // read before the lane's commit
 	if b.behind(heads(1, 2)) {
 		t.Error("the board has forgotten what it had seen")

@@ -22,7 +22,7 @@ type SubscriberOptions struct {
 	// Together is the most partitions with few records each that one transaction takes; 0: 1. It is for a handler that is
 	// quick: the lane has them all while it is at work.
 	Together    int
-	Poll        time.Duration // longest time between two looks at the log; 0: 250 ms
+	Poll        time.Duration // longest time between two looks at the log; 0: 1 s
 	MaxAttempts int           // of a record, before it is parked; 0: for ever
 	// CloseTimeout is how long Close waits for the batches in hand. Then the contexts of their messages end, and what is
 	// not acknowledged is given back. 0: 10 s.
@@ -60,7 +60,7 @@ func (b *Bus) Subscriber(o SubscriberOptions) (*Subscriber, error) {
 		o.Together = 1
 	}
 	if o.Poll == 0 {
-		o.Poll = 250 * time.Millisecond
+		o.Poll = time.Second
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 10 * time.Second
