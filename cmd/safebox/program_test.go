@@ -24,15 +24,14 @@ import (
 	"github.com/safebox/safebox/storage/dbtest"
 )
 
-// asProgram makes the test binary be the program: the processes of these tests are the code under test, race detector
-// and all.
+// asProgram makes the test binary be the program.
 const asProgram = "SAFEBOX_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	dbtest.Main(m)
+	dbtest.Main(m, removePlainProgram)
 }
 
 // limit is the longest that a process may take to do what a test waits for.
@@ -44,10 +43,17 @@ type site struct {
 	url string
 	dir string
 	env []string // settings beside the database
+	exe func() (string, error)
 }
 
 func newSite(t *testing.T, url string, env ...string) *site {
-	return &site{t: t, url: url, dir: t.TempDir(), env: env}
+	return &site{t: t, url: url, dir: t.TempDir(), env: env, exe: plainProgram}
+}
+
+// raced lets the processes of the site be the test binary, with the race detector where the tests have it.
+func (s *site) raced() *site {
+	s.exe = os.Executable
+	return s
 }
 
 // result is what a process printed and how it ended.
@@ -59,7 +65,7 @@ type result struct {
 
 func (s *site) command(env []string, args ...string) *exec.Cmd {
 	s.t.Helper()
-	exe, err := os.Executable()
+	exe, err := s.exe()
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (r *run) together(ctx context.Context, ps []int) []report {
 	if err != nil {
 		if ctx.Err() == nil {
 			r.bus.observer.Retried(reasonOf(err))
-			r.logger.Debug("a batch of several partitions was rolled back; each is processed alone", "partitions", ps, "error", err)
+			r.logger.Debug("a batch of this partition and others was rolled back; each is processed alone", "partition", r.partition, "error", err)
 		}
 		for i := range reports {
 			reports[i] = report{seen: -1, alone: true, ours: true}
