@@ -17,23 +17,34 @@ import (
 // partitions, took one of its identities in between. The next try finds that identity in the log.
 const appendAttempts = 5
 
+// waryAppends is how many appends look first after one had events that the log has: who repeats himself goes on to.
+const waryAppends = 100
+
 // Append implements event.Log: two statements in one implicit transaction, sent in one round trip; and once more where the
-// log had some of the events.
+// log had some of the events. Events are taken for new ones, which spares a look at the log for each of them; where they
+// are not, the table's constraint says so, and what comes next looks first.
 func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
 	return storage.AppendSealed(ctx, db.options.Secrets, topic, events, db.Events, func(unique []event.Event) ([]event.Receipt, error) {
 		receipts := make([]event.Receipt, len(unique))
+		write := qAppendNew
+		if db.wary.Load() > 0 {
+			db.wary.Add(-1)
+			write = qAppendEvents
+		}
 		for attempt := 1; ; {
 			columns, err := newAppendColumns(unique, receipts)
 			if err != nil || len(columns.ords) == 0 {
 				return receipts, err
 			}
-			err = db.appendOnce(ctx, topic, columns, receipts)
+			err = db.appendOnce(ctx, write, topic, columns, receipts)
 			switch {
 			case storage.ClassOf(err) == storage.Unique && attempt < appendAttempts:
 				attempt++
+				write = qAppendEvents
+				db.wary.Store(waryAppends)
 			case err != nil:
 				return nil, err
 			}
@@ -92,7 +103,7 @@ func (c *appendColumns) grow(n int) {
 
 // appendOnce appends the events of the columns and gives them their receipts; or gives receipts to those that the log has,
 // and appends none.
-func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, receipts []event.Receipt) error {
+func (db *DB) appendOnce(ctx context.Context, write storage.Query, topic string, c appendColumns, receipts []event.Receipt) error {
 	conn, err := db.acquire(ctx)
 	if err != nil {
 		return err
@@ -100,7 +111,7 @@ func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, rec
 	defer conn.Release()
 	var b pgx.Batch
 	b.Queue(qAppendLock.SQL, lockClass(topic), c.touched)
-	b.Queue(qAppendEvents.SQL, topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata)
+	b.Queue(write.SQL, topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata)
 	results := conn.SendBatch(ctx, &b)
 	if _, err = results.Exec(); err != nil {
 		results.Close() //nolint:errcheck // the first error is the one that matters
@@ -112,13 +123,15 @@ func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, rec
 		err = closeErr
 	}
 	if err != nil {
-		return wrap(qAppendEvents.Name, err)
+		return wrap(write.Name, err)
 	}
-	c.receive(answers, receipts)
+	if c.receive(answers, receipts) {
+		db.wary.Store(waryAppends)
+	}
 	return nil
 }
 
-// answer is a row of append_events: of an event that the log has or, with an Ord of 0, of a partition that was appended to.
+// answer is a row of append_events or append_new: of an event that the log has or, with an Ord of 0, of a partition that was appended to.
 type answer struct {
 	Ord       int32
 	Result    event.Result
@@ -126,9 +139,9 @@ type answer struct {
 	Position  int64
 }
 
-func (c *appendColumns) receive(answers []answer, receipts []event.Receipt) {
+// receive makes receipts of the answers, and tells whether the log had some of the events.
+func (c *appendColumns) receive(answers []answer, receipts []event.Receipt) (known bool) {
 	var heads event.Positions
-	known := false
 	for _, a := range answers {
 		if a.Ord == 0 {
 			heads[a.Partition] = a.Position
@@ -138,12 +151,13 @@ func (c *appendColumns) receive(answers []answer, receipts []event.Receipt) {
 		receipts[a.Ord-1] = event.Receipt{Result: a.Result, Partition: a.Partition, Position: a.Position}
 	}
 	if known {
-		return
+		return true
 	}
 	for i, ord := range c.ords {
 		p := int(c.touched[c.slots[i]-1])
 		receipts[ord-1] = event.Receipt{Result: event.Appended, Partition: p, Position: heads[p] + int64(c.numbers[i])}
 	}
+	return false
 }
 
 // lockClass is the first key of the advisory locks of a topic's partitions.

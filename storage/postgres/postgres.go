@@ -22,6 +22,7 @@ type DB struct {
 	log     *slog.Logger
 
 	timeouts atomic.Int64
+	wary     atomic.Int32 // appends that look for their identities in the log before they write
 	closing  atomic.Bool
 }
 

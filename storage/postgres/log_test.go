@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/storage/dbtest"
+	"github.com/safebox/safebox/storage/storagetest"
+	"github.com/safebox/safebox/worker/event"
+)
+
+// refusals counts what a unique index refuses.
+type refusals struct{ unique atomic.Int32 }
+
+func (r *refusals) Acquire(time.Duration, bool) {}
+func (r *refusals) Statement(_ context.Context, _ string, _ time.Duration, class storage.Class) {
+	if class == storage.Unique {
+		r.unique.Add(1)
+	}
+}
+
+// A log that is told the same again and again refuses it once, and is looked at first from then on: what is refused leaves dead
+// rows behind.
+func TestWhoRepeatsHimselfIsLookedUpBeforeAnythingIsWritten(t *testing.T) {
+	observed := &refusals{}
+	db := open(t, dbtest.PostgreSQL(t), storage.Options{Observer: observed})
+	prepare(t, db)
+	at := func(n int) event.Event {
+		return event.Event{Source: "/s", ID: fmt.Sprint(n), Type: "t", Subject: fmt.Sprint("s", n), Data: []byte("{}")}
+	}
+	for round := range 40 {
+		receipts, err := db.Append(storagetest.Context(t), event.Topic, []event.Event{at(1), at(2 + round)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := event.Duplicate
+		if round == 0 {
+			first = event.Appended
+		}
+		if receipts[0].Result != first || receipts[1].Result != event.Appended {
+			t.Fatalf("round %d: %+v", round, receipts)
+		}
+	}
+	if n := observed.unique.Load(); n != 1 {
+		t.Errorf("%d appends were refused by the table, want the first that repeats something", n)
+	}
+}
