@@ -49,7 +49,7 @@ func reopen(t *testing.T, url string) watched {
 	r := metrics.New(metrics.Options{Statements: storage.Statements(u.Dialect)})
 	db, err := storage.Open(t.Context(), storage.Options{
 		URL: u, Observer: r, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Policy: storage.Pool{Size: 2, MaxOverflow: 2, Recycle: -1, Timeout: 500 * time.Millisecond},
+		Policy: storage.Pool{Size: 2, MaxOverflow: 2, Recycle: -1, Timeout: 3 * time.Second},
 	})
 	if err != nil {
 		t.Fatal(err)

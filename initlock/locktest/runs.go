@@ -99,13 +99,14 @@ func testTurns(t *testing.T, b Backend) {
 
 func testFollow(t *testing.T, b Backend) {
 	var worked atomic.Int64
-	hold := make(chan struct{})
+	working, hold := make(chan struct{}, many), make(chan struct{})
 	var ends []<-chan end
 	var watchers []*Watcher
 	for range many {
 		ended, w := run(t, b, initlock.Options{}, func(ctx context.Context, _ initlock.Lease) error {
 			worked.Add(1)
 			initlock.Note(ctx, "making tables")
+			working <- struct{}{}
 			<-hold
 			return nil
 		})
@@ -118,6 +119,7 @@ func testFollow(t *testing.T, b Backend) {
 			waiting <- struct{}{}
 		}()
 	}
+	receive(t, working)
 	for range many - 1 {
 		receive(t, waiting)
 	}
