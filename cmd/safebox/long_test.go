@@ -4,7 +4,7 @@ package main
 
 import "testing"
 
-// These take minutes of waiting for timers of Prometheus and of the server. Continuous integration runs them beside the others,
+// These take minutes of waiting for timers of Prometheus and of the server, or measure how long somebody waits. Continuous integration runs them beside the others,
 // without the race detector, which has seen their code in shorter tests.
 
 func TestEveryAlertFiresByItsFaultAndIsOverWithIt(t *testing.T) { everyAlertFires(t) }
@@ -12,3 +12,5 @@ func TestEveryAlertFiresByItsFaultAndIsOverWithIt(t *testing.T) { everyAlertFire
 func TestEveryPanelHasAnAnswerWhileReplicasWork(t *testing.T) { everyPanelAnswers(t) }
 
 func TestADoctorFindsWhatIsWrongWithAServer(t *testing.T) { aDoctorExaminesAServer(t) }
+
+func TestARollingRestartUnderLoadLosesNothingAndKeepsNobodyWaiting(t *testing.T) { aRollingRestart(t) }

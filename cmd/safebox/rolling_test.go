@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -139,11 +138,8 @@ func readyz(address string) int {
 
 // As an orchestrator does it: the replica is taken out of the service, told to end, waited for, and another takes its place
 // when it says that it is ready. In the long form each replica is replaced three times.
-func TestARollingRestartUnderLoadLosesNothingAndKeepsNobodyWaiting(t *testing.T) {
-	rounds := 1
-	if os.Getenv("SAFEBOX_TEST_LONG") != "" {
-		rounds = 3
-	}
+func aRollingRestart(t *testing.T) {
+	const rounds = 3
 	dbtest.Each(t, func(t *testing.T, url string) {
 		s := newSite(t, url)
 		script := demo.NewScript(41, 30_000)

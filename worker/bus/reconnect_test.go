@@ -19,6 +19,8 @@ import (
 	"github.com/safebox/safebox/storage/dbtest"
 )
 
+const raced = false
+
 // reconnectMessages is how many messages the suite's test of reconnecting publishes.
 const reconnectMessages = 10_000
 
