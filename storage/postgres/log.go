@@ -29,21 +29,20 @@ func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([
 	}
 	return storage.AppendSealed(ctx, db.options.Secrets, topic, events, db.Events, func(unique []event.Event) ([]event.Receipt, error) {
 		receipts := make([]event.Receipt, len(unique))
-		write := qAppendNew
-		if db.wary.Load() > 0 {
+		look := db.wary.Load() > 0
+		if look {
 			db.wary.Add(-1)
-			write = qAppendEvents
 		}
 		for attempt := 1; ; {
 			columns, err := newAppendColumns(unique, receipts)
 			if err != nil || len(columns.ords) == 0 {
 				return receipts, err
 			}
-			err = db.appendOnce(ctx, write, topic, columns, receipts)
+			err = db.appendOnce(ctx, topic, columns, look, receipts)
 			switch {
 			case storage.ClassOf(err) == storage.Unique && attempt < appendAttempts:
 				attempt++
-				write = qAppendEvents
+				look = true
 				db.wary.Store(waryAppends)
 			case err != nil:
 				return nil, err
@@ -103,7 +102,7 @@ func (c *appendColumns) grow(n int) {
 
 // appendOnce appends the events of the columns and gives them their receipts; or gives receipts to those that the log has,
 // and appends none.
-func (db *DB) appendOnce(ctx context.Context, write storage.Query, topic string, c appendColumns, receipts []event.Receipt) error {
+func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, look bool, receipts []event.Receipt) error {
 	conn, err := db.acquire(ctx)
 	if err != nil {
 		return err
@@ -111,7 +110,7 @@ func (db *DB) appendOnce(ctx context.Context, write storage.Query, topic string,
 	defer conn.Release()
 	var b pgx.Batch
 	b.Queue(qAppendLock.SQL, lockClass(topic), c.touched)
-	b.Queue(write.SQL, topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata)
+	b.Queue(qAppendEvents.SQL, topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata, look)
 	results := conn.SendBatch(ctx, &b)
 	if _, err = results.Exec(); err != nil {
 		results.Close() //nolint:errcheck // the first error is the one that matters
@@ -123,7 +122,7 @@ func (db *DB) appendOnce(ctx context.Context, write storage.Query, topic string,
 		err = closeErr
 	}
 	if err != nil {
-		return wrap(write.Name, err)
+		return wrap(qAppendEvents.Name, err)
 	}
 	if c.receive(answers, receipts) {
 		db.wary.Store(waryAppends)
@@ -131,7 +130,7 @@ func (db *DB) appendOnce(ctx context.Context, write storage.Query, topic string,
 	return nil
 }
 
-// answer is a row of append_events or append_new: of an event that the log has or, with an Ord of 0, of a partition that was appended to.
+// answer is a row of append_events: of an event that the log has or, with an Ord of 0, of a partition that was appended to.
 type answer struct {
 	Ord       int32
 	Result    event.Result

@@ -63,8 +63,7 @@ func pins() map[string]pin {
 	var zero event.Positions
 	return map[string]pin{
 		"heads":                   {[]any{"wallet"}, "event_log_pkey", 64},
-		"append_events":           {[]any{"wallet", []int32{5}, []int32{1, 1}, []int32{1, 2}, []int32{1, 2}, text("/s1", "/s1"), text("new", "newer"), text("t", "t"), text("n5", "n5"), []time.Time{now, now}, text("{}", "{}"), []*string{nil, nil}}, "event_log_identity event_log_pkey", 2},
-		"append_new":              {[]any{"wallet", []int32{5}, []int32{1, 1}, []int32{1, 2}, []int32{1, 2}, text("/s1", "/s1"), text("new", "newer"), text("t", "t"), text("n5", "n5"), []time.Time{now, now}, text("{}", "{}"), []*string{nil, nil}}, "event_log_pkey", 2},
+		"append_events":           {[]any{"wallet", []int32{5}, []int32{1, 1}, []int32{1, 2}, []int32{1, 2}, text("/s1", "/s1"), text("new", "newer"), text("t", "t"), text("n5", "n5"), []time.Time{now, now}, text("{}", "{}"), []*string{nil, nil}, true}, "event_log_identity event_log_pkey", 2},
 		"events_by_id":            {[]any{"wallet", "/s1", "id1"}, "event_log_identity", 1},
 		"events_by_id_any_source": {[]any{"wallet", "id1"}, "event_log_identity", 6},
 		"read_log":                {[]any{"wallet", 5, 1000, 100}, "event_log_pkey", 100},

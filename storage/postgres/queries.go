@@ -4,7 +4,6 @@ package postgres
 var (
 	qAppendLock          = queries.Get("append_lock")
 	qAppendEvents        = queries.Get("append_events")
-	qAppendNew           = queries.Get("append_new")
 	qHeads               = queries.Get("heads")
 	qAnnounce            = queries.Get("announce")
 	qListenEvents        = queries.Get("listen_events")

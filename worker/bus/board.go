@@ -225,6 +225,7 @@ func (b *board) give(partitions []int, reports []report) {
 			part.lost++
 			part.foreign = true
 			part.notBefore = time.Now().Add(onlookersPause(part.lost))
+			more = true // later
 			continue
 		}
 		part.lost = 0

@@ -2,36 +2,18 @@
 -- Taken in the order of the array, which is sorted, so that two appends never wait for each other in a circle.
 SELECT pg_advisory_xact_lock($1::integer, p) FROM unnest($2::integer[]) AS p
 
--- name: append_new
--- append_events without the look: where the log has some of the input, event_log_identity refuses all of it.
-WITH head AS MATERIALIZED (
-    SELECT p.partition, coalesce(l.position, 0) AS position, l.recorded_at
-    FROM unnest($2::integer[]) AS p (partition) LEFT JOIN LATERAL (
-        SELECT position, recorded_at FROM event_log
-        WHERE topic = $1 AND partition = p.partition ORDER BY position DESC LIMIT 1
-    ) l ON true
-), heads AS MATERIALIZED (
-    SELECT array_agg(position ORDER BY partition) AS positions, greatest(clock_timestamp(), max(recorded_at)) AS began FROM head
-), added AS (
-    INSERT INTO event_log (topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at)
-    SELECT $1, ($2::integer[])[i.slot], h.positions[i.slot] + i.number, i.source, i.id, i.type, i.subject, i.time, i.data, i.metadata,
-        h.began + i.ord * interval '1 microsecond'
-    FROM heads h CROSS JOIN unnest($3::integer[], $4::integer[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::timestamptz[], $11::text[], $12::text[])
-        AS i (slot, number, ord, source, id, type, subject, time, data, metadata)
-)
-SELECT 0, 'appended', partition, position FROM head
-
 -- name: append_events
 -- Runs after append_lock as a statement of its own: its snapshot sees everything that earlier holders committed. It writes
 -- all of its input or, where the log has some of that, nothing: then it answers with those, and the caller comes again
 -- without them. So the caller may number the events of each partition, and no row is sorted, ranked or sent back here.
+-- $13 is whether it looks: where it does not, event_log_identity refuses what the log has, and all the rest with it.
 WITH known AS MATERIALIZED (
     SELECT i.ord, l.partition, l.position, l.type = i.type AND l.subject = i.subject AND l.data = i.data AS same
     FROM unnest($5::integer[], $6::text[], $7::text[], $8::text[], $9::text[], $11::text[]) AS i (ord, source, id, type, subject, data)
     CROSS JOIN LATERAL (
         SELECT * FROM event_log WHERE topic = $1 AND source = i.source AND id = i.id LIMIT 1
     ) l
+    WHERE $13::boolean
 ), head AS MATERIALIZED (
     SELECT p.partition, coalesce(l.position, 0) AS position, l.recorded_at
     FROM unnest($2::integer[]) AS p (partition) LEFT JOIN LATERAL (
