@@ -216,20 +216,20 @@ func (r *Replica) process(ctx context.Context, b *bus.Bus, web *webServer) error
 	}
 	router.Handle(Group, event.Topic, sub) //nolint:contextcheck // the context is the message's
 
-	r.setPhase(ready)
 	looking, enough := context.WithTimeout(ctx, time.Second)
 	err = r.readClock(looking) // before the first lag is measured
 	enough()
 	if err != nil {
 		r.logger.Debug("the database's clock could not be read; the next heartbeat tries again", "error", err)
 	}
-	pulse := r.startPulse(func(down *takenDown) { end(down) }) //nolint:contextcheck // it beats through the drain, after ctx has ended
-	defer pulse.stop()                                         //nolint:contextcheck // the same
 	hard, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	if err := router.Start(hard); err != nil {
 		return err
 	}
+	r.setPhase(ready)                                          // not before it has subscribed, without which it ends
+	pulse := r.startPulse(func(down *takenDown) { end(down) }) //nolint:contextcheck // it beats through the drain, after ctx has ended
+	defer pulse.stop()                                         //nolint:contextcheck // the same
 	r.vitals.subscriber.Store(sub)
 	r.tell.Ready()
 	r.logger.Info("processing events", "lanes", r.options.Lanes, "batch", r.options.Batch)
