@@ -3,6 +3,7 @@ package faulttest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +34,12 @@ func (p *proxy) address() string { return p.Listen }
 func (p *proxy) cut(t *testing.T) {
 	t.Helper()
 	p.Stop()
-	if err := p.Start(); err != nil {
+	// A connection that another process opens just now may have been given the port of this listener.
+	err := p.Start()
+	for began := time.Now(); err != nil && time.Since(began) < 10*time.Second; err = p.Start() {
+		<-time.After(10 * time.Millisecond)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

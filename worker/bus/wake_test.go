@@ -81,6 +81,7 @@ type deaf struct{ event.Log }
 func (deaf) Announce(context.Context, string, event.Positions) error {
 	return errors.New("nobody listens")
 }
+
 func (deaf) Changes(ctx context.Context, _ string) <-chan event.Positions {
 	c := make(chan event.Positions)
 	context.AfterFunc(ctx, func() { close(c) })
