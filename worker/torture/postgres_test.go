@@ -246,12 +246,18 @@ func (g *ground) throughProxy() {
 func (g *ground) toxic(name, kind, attributes string, others bool, streams ...string) fault {
 	return fault{name: name, others: others, least: 300 * time.Millisecond, most: 4 * time.Second, begin: func(r *rig) func() {
 		for _, s := range streams {
-			text := fmt.Sprintf(`{"type": %q, "name": %q, "stream": %q, "attributes": %s}`, kind, s, s, attributes)
+			text := fmt.Sprintf(`{"type": %q, "name": %q, "stream": %q, "attributes": %s}`, kind, name+" "+s, s, attributes)
 			if _, err := g.proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
 				r.t.Fatal(err)
 			}
 		}
-		return func() { g.proxy.Toxics.ResetToxics(context.Background()) }
+		return func() {
+			for _, s := range streams {
+				if err := g.proxy.Toxics.RemoveToxic(context.Background(), name+" "+s); err != nil {
+					r.t.Error(err)
+				}
+			}
+		}
 	}}
 }
 
