@@ -269,7 +269,7 @@ func schedules(t *testing.T) (first, n uint64) {
 		return seed, 1
 	}
 	if os.Getenv("SAFEBOX_TEST_LONG") == "1" {
-		return 0, 200_000
+		return 0, 1_000_000
 	}
 	return 0, 3000
 }
