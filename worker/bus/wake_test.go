@@ -104,6 +104,9 @@ func TestAnIdleSubscriberLooksAtTheLogAndNothingElse(t *testing.T) {
 			}
 			return counted.others.Load() == others
 		})
+		for len(counted.looks) > 0 { // those of the time before
+			<-counted.looks
+		}
 		others, began := counted.others.Load(), time.Now()
 		for range 10 {
 			received(t, "a look at the log", counted.looks)
