@@ -69,7 +69,7 @@ var mutations = []mutation{
 			"WHERE id = ANY ($1::integer[]) ORDER BY md5(id::text || ($4::integer[])[1]::text) FOR NO KEY UPDATE",
 		}},
 		want:   Deadlock,
-		strike: func(r *rig, _ *ground) { r.pause(10 * time.Second) },
+		strike: func(r *rig, _ *ground) { r.pause(45 * time.Second) },
 	},
 }
 

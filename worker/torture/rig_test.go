@@ -105,12 +105,20 @@ func openTo(dir string, owner *syscall.Credential) error {
 	if owner == nil {
 		return nil
 	}
-	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+	if err := reachable(dir); err != nil {
+		return err
+	}
+	return os.Chown(dir, int(owner.Uid), int(owner.Gid))
+}
+
+// reachable lets everybody into a folder of the temporary ones.
+func reachable(dir string) error {
+	for d := dir; strings.HasPrefix(d, os.TempDir()+"/"); d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
 			return err
 		}
 	}
-	return os.Chown(dir, int(owner.Uid), int(owner.Gid))
+	return nil
 }
 
 func freeAddress(t *testing.T) string {
@@ -185,6 +193,9 @@ func (r *rig) client(i int) *process {
 		r.t.Fatal(err)
 	}
 	exe, err := os.Executable()
+	if err == nil && r.owner != nil {
+		err = reachable(filepath.Dir(exe))
+	}
 	if err != nil {
 		r.t.Fatal(err)
 	}
