@@ -69,7 +69,8 @@ func HeadsOf(receipts []Receipt) (heads Positions) {
 	return heads
 }
 
-// News passes positions on to a reader who may be slow: what is put in before the last was taken is merged with that.
+// News passes positions on to a reader who may be slow: what is put in before the last was taken is merged with that. All zero
+// stands for anything that may have happened, and so does what it is merged with.
 type News chan Positions
 
 // NewNews makes an empty one.
@@ -81,8 +82,11 @@ func (n News) Put(p Positions) {
 	case n <- p:
 		return
 	case old := <-n:
-		p.Advance(old)
-	default: // it was taken just now
+		if anything := (Positions{}); p == anything || old == anything {
+			p = anything
+		} else {
+			p.Advance(old)
+		}
 	}
 	n <- p
 }
