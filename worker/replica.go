@@ -310,7 +310,10 @@ func (r *Replica) now() time.Time { return time.Now().Add(time.Duration(r.offset
 // Checks tells whether the replica can do its work now.
 func (r *Replica) Checks(ctx context.Context) []api.Check {
 	p := phase(r.phase.Load())
-	prepared := "the database is prepared, by this replica or another"
+	prepared := "the database is prepared, by this replica or another, and the replica has subscribed to the log"
+	if p == starting {
+		prepared = "the replica prepares the database, waits for the one that does, or subscribes to the log"
+	}
 	if down := r.down.Load(); down != nil {
 		prepared = down.Error()
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	nowReady = `"the database is ready"`
+	nowReady = `"processing events"`
 	nowLeads = `"this process initialises the database"`
 )
 
@@ -32,7 +32,7 @@ func lines(events []json.RawMessage) []byte {
 	return b.Bytes()
 }
 
-// workers starts n workers at once and waits until each says that the database is ready.
+// workers starts n workers at once and waits until each says that it processes events, and so is ready.
 func (s *site) workers(n int, env ...string) []*process {
 	s.t.Helper()
 	ps := make([]*process, n)
