@@ -36,6 +36,8 @@ type Batch struct {
 	blocked map[string]bool
 	parked  parkedColumns
 	actions []event.ParkedAction
+	gate    *gate
+	wallets []int32 // that the queued statements move
 	queued  pgx.Batch
 	names   []string // of the queued statements
 }
@@ -53,12 +55,12 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, 
 	if err != nil {
 		return nil, err
 	}
-	b.queue(qBeginBatch)
+	b.begin()
 	b.queue(qClaim, topic, group, partitions, limit)
 	b.queue(qBlockedSubjects, topic, group, partitions, limit)
 	err = b.send(ctx, func(results pgx.BatchResults) error {
-		if _, err := results.Exec(); err != nil {
-			return wrap(qBeginBatch.Name, err)
+		if err := begun(results); err != nil {
+			return err
 		}
 		rows, _ := results.Query() // ForEachRow returns the error of the query
 		var cursor int64
@@ -97,12 +99,12 @@ func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (ev
 		return nil, err
 	}
 	b.subject = subject
-	b.queue(qBeginBatch)
+	b.begin()
 	b.queue(qLockCursor, topic, group, partition)
 	b.queue(qClaimParked, topic, group, partition, subject)
 	err = b.send(ctx, func(results pgx.BatchResults) error {
-		if _, err := results.Exec(); err != nil {
-			return wrap(qBeginBatch.Name, err)
+		if err := begun(results); err != nil {
+			return err
 		}
 		var cursor int64
 		if err := results.QueryRow().Scan(&cursor); err != nil {
@@ -132,12 +134,30 @@ func (db *DB) newBatch(ctx context.Context, topic, group string) (*Batch, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group, cursors: map[int]int64{}, blocked: map[string]bool{}}, nil
+	return &Batch{
+		conn: conn, gate: &db.gate, secrets: db.options.Secrets, topic: topic, group: group,
+		cursors: map[int]int64{}, blocked: map[string]bool{},
+	}, nil
 }
 
 func (b *Batch) queue(q storage.Query, args ...any) {
 	b.queued.Queue(q.SQL, args...)
 	b.names = append(b.names, q.Name)
+}
+
+// begin queues the statements that open the transaction.
+func (b *Batch) begin() {
+	b.queue(qBeginBatch)
+	b.queue(qPreferIndexes)
+}
+
+func begun(results pgx.BatchResults) error {
+	for _, q := range []storage.Query{qBeginBatch, qPreferIndexes} {
+		if _, err := results.Exec(); err != nil {
+			return wrap(q.Name, err)
+		}
+	}
+	return nil
 }
 
 // send sends what is queued in one round trip and lets read take the results.
@@ -243,13 +263,23 @@ func (b *Batch) Commit(ctx context.Context, upTo map[int]int64) error {
 		b.queue(qNoteAction, b.topic, b.group, b.subject, a.Action, a.Actor, a.Reason, a.First, a.Last, a.Events, a.Error)
 	}
 	b.queue(qCommitBatch)
-	if err := b.sendAll(ctx); err != nil {
+	if err := b.store(ctx); err != nil {
 		b.Rollback()
 		return err
 	}
 	b.conn.Release()
 	b.conn = nil
 	return nil
+}
+
+// store sends what is queued when no other batch stores into the same wallets.
+func (b *Batch) store(ctx context.Context) error {
+	t, err := b.gate.enter(ctx, b.wallets)
+	if err != nil {
+		return wrap(qStoreJournal.Name, err)
+	}
+	defer b.gate.leave(t)
+	return b.sendAll(ctx)
 }
 
 // Rollback implements event.Batch.

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/safebox/safebox/worker/ledger"
@@ -103,29 +105,29 @@ func (b *Batch) storeRecords(c ledger.Changes) {
 	}
 }
 
-// storeJournal queues the entries of the batch, relative to what their wallets held when they were loaded, and the moves
-// of those wallets.
+// storeJournal queues the moves of the batch's wallets, and its entries, relative to what their wallets hold after it.
 func (b *Batch) storeJournal(c ledger.Changes) {
 	if len(c.Entries) == 0 {
 		return
 	}
-	accounts := make(map[string]*ledger.Account, len(c.Moved))
-	for _, a := range c.Moved {
+	moved := slices.SortedFunc(slices.Values(c.Moved), func(a, b *ledger.Account) int { return cmp.Compare(a.ID, b.ID) })
+	accounts := make(map[string]*ledger.Account, len(moved))
+	for _, a := range moved {
 		accounts[a.Npub] = a
 	}
 	wallets, seqs, balances := make([]int32, len(c.Entries)), make([]int64, len(c.Entries)), make([]int64, len(c.Entries))
 	for i, e := range c.Entries {
 		seqs[i], balances[i] = e.Seq, e.Balance
 		if a := accounts[e.Subject]; a != nil && e.Seq > 0 {
-			balance, entries := a.Base()
-			wallets[i], seqs[i], balances[i] = accountID(a), e.Seq-entries, e.Balance-balance
+			wallets[i], seqs[i], balances[i] = accountID(a), e.Seq-a.EntryCount, e.Balance-a.Balance
 		}
 	}
+	b.wallets = column(moved, accountID)
 	rows := c.Entries
 	b.queue(qStoreJournal,
-		column(c.Moved, accountID),
-		column(c.Moved, func(a *ledger.Account) int64 { balance, _ := a.Base(); return a.Balance - balance }),
-		column(c.Moved, func(a *ledger.Account) int64 { _, entries := a.Base(); return a.EntryCount - entries }),
+		b.wallets,
+		column(moved, func(a *ledger.Account) int64 { balance, _ := a.Base(); return a.Balance - balance }),
+		column(moved, func(a *ledger.Account) int64 { _, entries := a.Base(); return a.EntryCount - entries }),
 		column(rows, func(e ledger.Entry) int32 { return int32(e.Partition) }), // 0 to 63
 		column(rows, func(e ledger.Entry) int64 { return e.Position }),
 		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), // 0 or 1

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -115,7 +116,7 @@ func pins() map[string]pin {
 
 // cold are the statements whose plan does not matter, and why.
 var cold = map[string]string{
-	"ping": "reads no table", "clock": "reads no table", "vitals": "for an operator who asks", "connections": "for people", "begin_batch": "no plan", "commit_batch": "no plan", "rollback_batch": "no plan", "audit_begin": "no plan",
+	"ping": "reads no table", "clock": "reads no table", "vitals": "for an operator who asks", "connections": "for people", "begin_batch": "no plan", "prefer_indexes": "no plan", "commit_batch": "no plan", "rollback_batch": "no plan", "audit_begin": "no plan",
 	"append_lock": "reads no table", "announce": "reads no table", "listen_events": "no plan",
 	"load_rates": "currencyrate has a row a currency", "store_rates": "currencyrate has a row a currency",
 	"parked": "for people, who ask for what is parked", "parked_actions": "for people", "parked_subjects": "for an operator who retries everything",
@@ -181,20 +182,7 @@ func TestThePlansOfHotStatementsArePinned(t *testing.T) {
 				check("%v", err)
 				continue
 			}
-			var rows float64
-			indexes := map[string]bool{}
-			root.walk(func(p plan) {
-				if p.Index != "" {
-					indexes[p.Index] = true
-				}
-				if p.Relation == "" || p.Type == "ModifyTable" {
-					return
-				}
-				rows += (p.Rows + p.Filtered + p.Recheck) * p.Loops
-				if p.Type == "Seq Scan" && !slices.Contains(small, p.Relation) && p.Loops > 0 {
-					check("reads all of %s", p.Relation)
-				}
-			})
+			rows, indexes := root.reads(check)
 			if rows > pinned[name].rows {
 				check("reads %.0f rows, want at most %.0f\n%s", rows, pinned[name].rows, text)
 			}
@@ -206,6 +194,83 @@ func TestThePlansOfHotStatementsArePinned(t *testing.T) {
 			}
 		}
 	}
+}
+
+// reads tells how many rows a plan read, and by which indexes. A table that it read whole and that grows is reported.
+func (p plan) reads(report func(format string, args ...any)) (rows float64, indexes map[string]bool) {
+	indexes = map[string]bool{}
+	p.walk(func(p plan) {
+		if p.Index != "" {
+			indexes[p.Index] = true
+		}
+		if p.Relation == "" || p.Type == "ModifyTable" {
+			return
+		}
+		rows += (p.Rows + p.Filtered + p.Recheck) * p.Loops
+		if p.Type == "Seq Scan" && !slices.Contains(small, p.Relation) && p.Loops > 0 {
+			report("reads all of %s", p.Relation)
+		}
+	})
+	return rows, indexes
+}
+
+// A connection keeps the plans that it made while the tables were empty, and nothing tells it that they have grown: not
+// before they are analysed.
+func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
+	url := dbtest.PostgreSQL(t)
+	storagetest.Ready(t, url)
+	ctx := storagetest.Context(t)
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(ctx) })
+	run := func(statements ...string) {
+		t.Helper()
+		for _, s := range statements {
+			if _, err := conn.Exec(ctx, s, pgx.QueryExecModeSimpleProtocol); err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+		}
+	}
+	pinned := pins()
+	batchs := slices.DeleteFunc(slices.Sorted(maps.Keys(pinned)), func(name string) bool {
+		return !slices.ContainsFunc([]string{"claim", "load_", "store_", "clear_", "blocked_"}, func(p string) bool { return strings.HasPrefix(name, p) })
+	})
+	run("VACUUM (ANALYZE)", "SET plan_cache_mode = force_generic_plan")
+	for _, name := range batchs {
+		run("PREPARE "+name+" AS "+queries.Get(name).SQL, queries.Get("begin_batch").SQL, queries.Get("prefer_indexes").SQL)
+		if _, _, err := explainPrepared(ctx, conn, "", name, pinned[name].args); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		run("ROLLBACK")
+	}
+	run(slices.DeleteFunc(slices.Clone(fillForPlans), func(s string) bool { return s == "ANALYZE" })...)
+	for _, name := range batchs {
+		run(queries.Get("begin_batch").SQL, queries.Get("prefer_indexes").SQL)
+		root, text, err := explainPrepared(ctx, conn, "ANALYZE, ", name, pinned[name].args)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		run("ROLLBACK")
+		rows, _ := root.reads(func(format string, args ...any) { t.Errorf("%s: %s", name, fmt.Sprintf(format, args...)) })
+		if rows > pinned[name].rows {
+			t.Errorf("%s: reads %.0f rows, want at most %.0f\n%s", name, rows, pinned[name].rows, text)
+		}
+		if name == "store_journal" && !root.locksInOrder() {
+			t.Errorf("%s does not take the wallets one by one in the order of their ids:\n%s", name, text)
+		}
+	}
+}
+
+// locksInOrder tells whether the plan updates wallets in the order of their ids.
+func (p plan) locksInOrder() (ordered bool) {
+	p.walk(func(p plan) {
+		if p.Type == "ModifyTable" && p.Relation == "registeredsafebox" {
+			ordered = p.Plans[0].Type == "Index Scan" && p.Plans[0].Index == "registeredsafebox_pkey"
+		}
+	})
+	return ordered
 }
 
 // explain runs a statement as the server plans it in a mode, and takes back what it did.
@@ -224,19 +289,28 @@ func explain(t *testing.T, conn *pgx.Conn, name, mode string, args []any) (plan,
 	if _, err := tx.Exec(ctx, "PREPARE pinned AS "+queries.Get(name).SQL); err != nil {
 		return plan{}, "", err
 	}
+	return explainPrepared(ctx, tx, "ANALYZE, ", "pinned", args)
+}
+
+type asker interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// explainPrepared tells by which plan the server runs a prepared statement, and runs it where the options ANALYZE it.
+func explainPrepared(ctx context.Context, on asker, options, name string, args []any) (plan, string, error) {
 	places := make([]string, len(args))
 	for i := range args {
 		places[i] = fmt.Sprintf("$%d", i+1)
 	}
 	var text string
-	err = tx.QueryRow(ctx, "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE pinned ("+strings.Join(places, ", ")+")",
+	err := on.QueryRow(ctx, "EXPLAIN ("+options+"FORMAT JSON) EXECUTE "+name+" ("+strings.Join(places, ", ")+")",
 		append([]any{pgx.QueryExecModeSimpleProtocol}, args...)...).Scan(&text)
 	if err != nil {
 		return plan{}, "", err
 	}
 	var found []struct{ Plan plan }
 	if err := json.Unmarshal([]byte(text), &found); err != nil {
-		t.Fatal(err)
+		return plan{}, "", err
 	}
 	return found[0].Plan, text, nil
 }

@@ -19,6 +19,7 @@ type DB struct {
 	direct  *pgx.ConnConfig // to the server itself: for the lock, migrations and LISTEN; copy it before changing it
 	tracer  *tracer
 	life    *life
+	gate    gate
 	log     *slog.Logger
 
 	timeouts atomic.Int64

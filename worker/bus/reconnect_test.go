@@ -93,7 +93,7 @@ func (s *lastHeldBack) Subscribe(ctx context.Context, topic string) (<-chan *mes
 
 // awaitPublishers gives the publishers a moment more than they need, in which the suite notes what they tell it.
 func (s *lastHeldBack) awaitPublishers() {
-	again := time.NewTicker(50 * time.Millisecond)
+	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for all := false; ; all = s.published.Load() >= reconnectMessages {
 		select {

@@ -10,20 +10,20 @@ FROM registeredsafebox WHERE npub = ANY ($1)
 -- What was appended first is told by the transactions' numbers: one is given out after the append began and before it was
 -- acknowledged, so they go with what clients were told, and no clock that is set back disturbs them. Rows of one
 -- transaction (of a restored dump they all are) are told apart by their times.
--- A parked registration is none of them: only its own wallet waits for it. OFFSET 0 and LIMIT 1 keep the probes apart, each
--- on its index, whatever the tables' statistics say.
+-- A parked registration is none of them: only its own wallet waits for it. OFFSET 0, ORDER BY and LIMIT 1 keep the probes
+-- apart, each on its index, whatever the tables' statistics say.
 SELECT k.partition, k.position
 FROM unnest($3::integer[], $4::bigint[], $5::text[]) AS k (partition, position, payee)
 CROSS JOIN LATERAL (
     SELECT recorded_at, age(xmin) FROM event_log
-    WHERE topic = $1 AND partition = k.partition AND position = k.position OFFSET 0
+    WHERE topic = $1 AND partition = k.partition AND position >= k.position ORDER BY position LIMIT 1
 ) t
 CROSS JOIN LATERAL (
-    SELECT subject, partition, position, recorded_at, age(xmin) FROM event_log
-    WHERE type = 'safebox.wallet.registered.v1' AND subject = k.payee AND topic = $1 OFFSET 0
+    SELECT topic, subject, partition, position, recorded_at, age(xmin) FROM event_log
+    WHERE type = 'safebox.wallet.registered.v1' AND subject = k.payee OFFSET 0
 ) r
 JOIN event_cursor c ON c.topic = $1 AND c.consumer_group = $2 AND c.partition = r.partition
-WHERE (r.age, t.recorded_at) > (t.age, r.recorded_at)
+WHERE r.topic = $1 AND (r.age, t.recorded_at) > (t.age, r.recorded_at)
     AND (r.position > c.position OR (SELECT 1 FROM registeredsafebox w WHERE w.npub = r.subject LIMIT 1) IS NOT NULL)
 
 -- name: load_owners
@@ -50,7 +50,10 @@ SELECT event_id FROM nwcevent WHERE event_id = ANY ($1)
 -- name: load_nonces
 SELECT n.requester_pubkey, n.flow, n.nonce
 FROM unnest($1::text[], $2::text[], $3::text[]) AS k (requester_pubkey, flow, nonce)
-JOIN nfcrequesternonce n USING (requester_pubkey, flow, nonce)
+CROSS JOIN LATERAL (
+    SELECT * FROM nfcrequesternonce n WHERE n.nonce = k.nonce OFFSET 0
+) n
+WHERE n.requester_pubkey = k.requester_pubkey AND n.flow = k.flow
 
 -- name: load_offers
 SELECT nonce FROM receiveofferbootstrap WHERE nonce = ANY ($1)
@@ -59,26 +62,27 @@ SELECT nonce FROM receiveofferbootstrap WHERE nonce = ANY ($1)
 SELECT currency_code, refresh_time FROM currencyrate WHERE currency_code = ANY ($1) ORDER BY currency_code FOR NO KEY UPDATE
 
 -- name: store_journal
--- Locks the wallets in the order of their ids, so that two lanes never deadlock, moves them by what the batch made of them,
--- and writes its entries on top of what they hold at that moment. Entries without a wallet here (of an unknown one, or of
--- one that this batch registers) stand for themselves.
+-- Moves the wallets by what the batch made of them, in the order of their ids, so that two lanes never deadlock: it is that of
+-- the index, by which alone prefer_indexes lets them be found. $1 is sorted, so width_bucket finds a wallet's place in it.
+-- Entries are relative to what their wallet holds at the end of the batch, and stand for themselves without a wallet here (of
+-- an unknown one, or of one that this batch registers).
 -- A refusal for want of funds that holds no longer, because another lane paid in since the wallet was loaded, divides by
--- zero: it would stand in the journal beside a balance that is enough. The batch is then decided again.
-WITH base AS MATERIALIZED (
-    SELECT id, balance, entry_count FROM registeredsafebox WHERE id = ANY ($1::integer[]) ORDER BY id FOR NO KEY UPDATE
-), moved AS (
-    UPDATE registeredsafebox w SET balance = b.balance + i.balance, entry_count = b.entry_count + i.entries
-    FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS i (id, balance, entries) JOIN base b USING (id)
-    WHERE w.id = i.id
+-- zero: it would stand in the journal beside a balance that is enough. So does an entry of a wallet that someone deleted since.
+-- The batch is then decided again.
+WITH moved AS (
+    UPDATE registeredsafebox SET balance = balance + ($2::bigint[])[width_bucket(id, $1::integer[])],
+        entry_count = entry_count + ($3::bigint[])[width_bucket(id, $1::integer[])]
+    WHERE id = ANY ($1::integer[])
+    RETURNING id, balance, entry_count
 )
 INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
-SELECT e.partition, e.position, e.leg, e.subject, nullif(e.seq + coalesce(b.entry_count, 0), 0), e.type, e.outcome, nullif(e.reason, ''),
-    e.amount, e.fee, CASE WHEN e.wanted > 0 AND b.balance + e.balance >= e.wanted THEN 1 / (0 * e.wanted)
-        ELSE e.balance + coalesce(b.balance, 0) END, e.at
+SELECT e.partition, e.position, e.leg, e.subject, nullif(e.seq + coalesce(w.entry_count, 0), 0), e.type, e.outcome, nullif(e.reason, ''),
+    e.amount, e.fee, CASE WHEN e.wanted > 0 AND w.balance + e.balance >= e.wanted OR e.wallet > 0 AND w.id IS NULL THEN 1 / (0 * e.wanted)
+        ELSE e.balance + coalesce(w.balance, 0) END, e.at
 FROM unnest($4::integer[], $5::bigint[], $6::smallint[], $7::text[], $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[],
     $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::timestamptz[])
     AS e (partition, position, leg, subject, wallet, seq, type, outcome, reason, amount, fee, balance, wanted, at)
-LEFT JOIN base b ON b.id = e.wallet
+LEFT JOIN moved w ON w.id = e.wallet
 
 -- name: store_registered
 INSERT INTO registeredsafebox (handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner,
@@ -93,7 +97,7 @@ UPDATE registeredsafebox w SET custom_handle = i.custom_handle, owner = i.owner,
     access_key = i.access_key, currency_code = i.currency_code
 FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
     AS i (id, custom_handle, owner, home_relay, access_key, currency_code)
-WHERE w.id = i.id
+WHERE w.id = i.id AND w.id = ANY ($1)
 
 -- name: store_created_quotes
 INSERT INTO paymentquote (nsec, handle, quote, amount, mint, paid, npub)
