@@ -14,7 +14,8 @@
 //
 //  1. Records of one partition are delivered in the order of the log, each after the one before was acknowledged.
 //  2. What a handler's session stores, and the cursor that moves past its records, commit together or not at all. So a
-//     record takes effect in the database exactly once; effects elsewhere happen at least once.
+//     record takes effect in the database exactly once; effects elsewhere happen at least once. A consumer without a session
+//     is not given again what it acknowledged before a batch was rolled back, as long as its process lives.
 //  3. A record that was not acknowledged ends its batch: what came before it is committed, it is tried again alone, with a
 //     growing pause, and after MaxAttempts it is parked. MaxAttempts 0 means for ever. An error that may pass by itself, or
 //     that is the database's and not the event's, is no attempt. After a panic nothing of the session is trusted: what came

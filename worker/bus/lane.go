@@ -60,6 +60,9 @@ func (r *run) claim(ctx context.Context, ps ...int) (event.Batch, error) {
 	b, err := r.bus.log.Claim(ctx, r.topic, r.options.Group, ps, r.limit)
 	r.phase("claim")
 	r.batch = b
+	if err == nil {
+		r.answered.committed(b.Cursors())
+	}
 	return b, err
 }
 
@@ -182,7 +185,7 @@ func (r *run) feed(ctx context.Context, records []event.Record) (done, handled i
 			done++
 			continue
 		}
-		outcome, err := r.offer(ctx, rec)
+		outcome, err := r.once(ctx, rec)
 		if err != nil {
 			stopped = err
 			break
@@ -195,6 +198,20 @@ func (r *run) feed(ctx context.Context, records []event.Record) (done, handled i
 	r.board.handle(r.partition, time.Time{})
 	r.phase("fold")
 	return done, handled, stopped
+}
+
+// once offers a record, unless its consumer keeps no session and has acknowledged it before.
+func (r *run) once(ctx context.Context, rec event.Record) (outcome string, err error) {
+	if r.session != nil {
+		return r.offer(ctx, rec)
+	}
+	if r.answered.has(rec) {
+		return "applied", nil
+	}
+	if outcome, err = r.offer(ctx, rec); err == nil {
+		r.answered.note(rec)
+	}
+	return outcome, err
 }
 
 func (r *run) finish(ctx context.Context) (err error) {

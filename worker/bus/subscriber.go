@@ -125,6 +125,8 @@ type subscription struct {
 	out   chan *message.Message
 	board *board
 	hurry chan struct{} // closed CloseTimeout after Close
+
+	answered answered
 }
 
 // run ends when the subscriber is closed or ctx is done, after the last lane.
