@@ -70,6 +70,7 @@ func shared(tb testing.TB) *PostgreSQLServer {
 		} else {
 			common.server = start(tb, Options{})
 		}
+		common.server.admin = &administrator{url: common.server.URL("")}
 	}
 	return common.server
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -56,6 +57,60 @@ func TestEachRunsOnBothDialects(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) { seen = append(seen, filepath.Base(t.Name())+" "+url[:6]) })
 	if len(seen) != 2 || seen[0] != "sqlite sqlite" || seen[1] != "postgresql postgr" {
 		t.Errorf("saw %q", seen)
+	}
+}
+
+func TestADatabaseIsFilledOnceAndThenCopied(t *testing.T) {
+	fills := 0
+	fill := func(url string) {
+		fills++
+		if path, ok := strings.CutPrefix(url, "sqlite:///"); ok {
+			if err := os.WriteFile(path, []byte("filled"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		t.Run("filling", func(t *testing.T) { execute(t, url, "CREATE TABLE filled (n int)") })
+	}
+	for name, empty := range map[string]func(testing.TB) string{"sqlite": dbtest.SQLite, "postgresql": dbtest.PostgreSQL} {
+		fills = 0
+		for range 2 {
+			url := empty(t)
+			if !dbtest.Fill(t, url, "probe", fill) {
+				t.Fatalf("%s was not filled", url)
+			}
+			if name == "postgresql" {
+				execute(t, url, "INSERT INTO filled VALUES (1)")
+			}
+			if dbtest.Fill(t, url, "probe", fill) {
+				t.Errorf("%s was filled again", url)
+			}
+		}
+		if fills != 1 {
+			t.Errorf("%s: filled %d times, want once", name, fills)
+		}
+	}
+}
+
+func TestOnlyANewDatabaseIsFilled(t *testing.T) {
+	never := func(url string) { t.Errorf("%s is not new", url) }
+	url := dbtest.PostgreSQL(t)
+	conn := connect(t, url)
+	if dbtest.Fill(t, url, "never", never) {
+		t.Error("a database that somebody is connected to was filled")
+	}
+	if _, err := conn.Exec(context.Background(), "CREATE TABLE mine (n int)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if dbtest.Fill(t, url, "never", never) {
+		t.Error("a database that holds something was filled")
+	}
+	execute(t, url, "INSERT INTO mine VALUES (1)")
+	if dbtest.Fill(t, dbtest.Server(t, dbtest.Options{}).Database(t), "never", never) {
+		t.Error("a database on a server of the test's own was filled")
 	}
 }
 

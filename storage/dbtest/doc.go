@@ -15,7 +15,9 @@
 //  3. Nothing is skipped. Where PostgreSQL's programs are missing the test fails and says how to install them.
 //  4. A server on the loopback address lets the role postgres in without a password; every other role needs one
 //     (SCRAM-SHA-256).
-//  5. A PgBouncer belongs to one test and ends with it; on Linux also when the test process dies.
+//  5. A server without fsync is in memory where Linux has room enough there; with Fsync it is on the disk.
+//  6. Fill spares a test what every test would do to its database first: the database becomes a copy of one that has it.
+//  7. A PgBouncer belongs to one test and ends with it; on Linux also when the test process dies.
 //
 // SAFEBOX_TEST_POSTGRESQL names a server to use instead of the shared one: an URL whose role may create databases.
 package dbtest

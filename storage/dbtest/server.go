@@ -16,7 +16,7 @@ type Options struct {
 	Fsync          bool              // on for benchmarks and for tests of crashes of the machine
 	MaxConnections int               // 0: 300
 	Settings       map[string]string // more settings, as in postgresql.conf
-	Dir            string            // where the server's folder is made; "": where temporary files are
+	Dir            string            // where the server's folder is made; "": in memory without Fsync, or where temporary files are
 	Env            []string          // of the server's processes, beside this process's
 }
 
@@ -30,8 +30,11 @@ type PostgreSQLServer struct {
 	env     []string
 	janitor *janitor
 
-	mu     sync.Mutex
-	number int // of databases made
+	mu        sync.Mutex
+	number    int               // of databases made
+	templates map[string]string // the names of databases that others are copies of, by what they hold
+
+	admin *administrator // of the shared server; nil: each statement has a connection of its own
 
 	process *process // nil while stopped
 }
@@ -61,6 +64,9 @@ func start(tb testing.TB, o Options) *PostgreSQLServer {
 	owner, err := serverOwner()
 	if err != nil {
 		tb.Fatal(err)
+	}
+	if o.Dir == "" && !o.Fsync {
+		o.Dir = memory()
 	}
 	dir, err := os.MkdirTemp(o.Dir, "safebox-pg-")
 	if err != nil {
@@ -123,20 +129,28 @@ func (s *PostgreSQLServer) Database(tb testing.TB) string {
 	tb.Helper()
 	s.mu.Lock()
 	s.number++
-	name := fmt.Sprintf("test_%d_%d", os.Getpid(), s.number)
+	name := prefix() + strconv.Itoa(s.number)
 	s.mu.Unlock()
-	if err := administer(s.URL(""), "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
+	if err := s.administer(s.copyOf("template0", name)); err != nil {
 		tb.Fatalf("making a database: %v", err)
 	}
 	tb.Cleanup(func() {
 		if s.existing == "" && s.process == nil { // stopped by the test: it goes with the folder
 			return
 		}
-		if err := administer(s.URL(""), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
+		if err := s.administer("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)"); err != nil {
 			tb.Logf("dropping the test's database: %v", err)
 		}
 	})
 	return s.URL(name)
+}
+
+// administer runs statements about databases.
+func (s *PostgreSQLServer) administer(statements ...string) error {
+	if s.admin != nil {
+		return s.admin.do(statements...)
+	}
+	return administer(s.URL(""), statements...)
 }
 
 // Start starts the stopped server on its old port and waits until it answers.
@@ -224,8 +238,14 @@ func (s *PostgreSQLServer) Restart(tb testing.TB) {
 // Log is the end of the server's log.
 func (s *PostgreSQLServer) Log() string { return tail(s.logFile()) }
 
-// remove ends the server and removes its files.
+// remove ends the server and removes its files; of a server that is not ours, what is left there.
 func (s *PostgreSQLServer) remove() {
+	if s.existing != "" {
+		s.removeTemplates()
+	}
+	if s.admin != nil {
+		s.admin.close()
+	}
 	if s.existing != "" {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/safebox/safebox/initlock"
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -18,19 +19,40 @@ import (
 const patience = 60 * time.Second
 
 // Ready opens a database and brings it to the newest revision; the handle closes with the test. Called again with the
-// same URL it gives another handle on the same database, as another process would have. The backend of the URL must be
-// registered: the test imports it.
+// same URL it gives another handle on the same database, as another process would have. An empty one becomes a copy of one
+// that the migrations have made, where it can. The backend of the URL must be registered: the test imports it.
 func Ready(tb testing.TB, url string) storage.DB {
 	tb.Helper()
+	if dbtest.Fill(tb, url, "ready", func(url string) { prepareAlone(tb, url) }) {
+		return Open(tb, url)
+	}
 	db := Open(tb, url)
-	prepare := func(ctx context.Context, conn *sql.DB) error {
+	prepare(tb, db)
+	return db
+}
+
+// prepareAlone brings a database to the newest revision and leaves no handle on it.
+func prepareAlone(tb testing.TB, url string) {
+	tb.Helper()
+	db, err := open(tb, url, Keys)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	prepare(tb, db)
+	if err := db.Close(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func prepare(tb testing.TB, db storage.DB) {
+	tb.Helper()
+	_, err := db.Initialise(Context(tb), lockOptions(db.Dialect()), func(ctx context.Context, conn *sql.DB) error {
 		_, err := migrations.Prepare(ctx, conn, migrations.Options{Dialect: db.Dialect(), Logger: silent()})
 		return err
-	}
-	if _, err := db.Initialise(Context(tb), lockOptions(db.Dialect()), prepare); err != nil {
+	})
+	if err != nil {
 		tb.Fatalf("preparing the database: %v", err)
 	}
-	return db
 }
 
 // Open opens a database as it is; the handle closes with the test.
@@ -41,20 +63,25 @@ func Open(tb testing.TB, url string) storage.DB {
 
 func openWith(tb testing.TB, url string, keys *event.Keyring) storage.DB {
 	tb.Helper()
-	parsed, err := storage.ParseURL(url)
+	db, err := open(tb, url, keys)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	db, err := storage.Open(Context(tb), storage.Options{URL: parsed, Role: "test", Instance: tb.Name(), Secrets: keys, Logger: silent()})
-	if err != nil {
-		tb.Fatalf("opening %s: %v", parsed, err)
-	}
 	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			tb.Errorf("closing %s: %v", parsed, err)
+			tb.Errorf("closing %s: %v", url, err)
 		}
 	})
 	return db
+}
+
+func open(tb testing.TB, url string, keys *event.Keyring) (storage.DB, error) {
+	tb.Helper()
+	parsed, err := storage.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return storage.Open(Context(tb), storage.Options{URL: parsed, Role: "test", Instance: tb.Name(), Secrets: keys, Logger: silent()})
 }
 
 // Context is a context that ends with the test, and after a while in any case.
