@@ -42,6 +42,12 @@ func watch(t *testing.T, url string) watched {
 // reopen opens a database as it is.
 func reopen(t *testing.T, url string) watched {
 	t.Helper()
+	return reopenFor(t, url, time.Minute)
+}
+
+// reopenFor is reopen for a handle that waits so long for what another has.
+func reopenFor(t *testing.T, url string, timeout time.Duration) watched {
+	t.Helper()
 	u, err := storage.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +55,7 @@ func reopen(t *testing.T, url string) watched {
 	r := metrics.New(metrics.Options{Statements: storage.Statements(u.Dialect)})
 	db, err := storage.Open(t.Context(), storage.Options{
 		URL: u, Observer: r, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Policy: storage.Pool{Size: 2, MaxOverflow: 2, Recycle: -1, Timeout: 3 * time.Second},
+		Policy: storage.Pool{Size: 2, MaxOverflow: 2, Recycle: -1, Timeout: timeout},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -160,9 +166,12 @@ func TestBrokenConstraintsAreCountedByTheirClasses(t *testing.T) {
 func TestACallerThatGivesUpIsCounted(t *testing.T) {
 	w := watch(t, dbtest.PostgreSQL(t))
 	w.refuses("PERFORM pg_sleep(60)")
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	w.counted("beat", storage.Canceled, w.beat(ctx))
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() { failed <- w.beat(ctx) }()
+	w.sleeps()
+	cancel()
+	w.counted("beat", storage.Canceled, <-failed)
 }
 
 func TestADatabaseThatOnlyReadsIsCounted(t *testing.T) {
@@ -175,7 +184,9 @@ func TestADatabaseThatOnlyReadsIsCounted(t *testing.T) {
 }
 
 func TestAFileThatAnotherProgramWritesIntoIsCountedAsBusy(t *testing.T) {
-	w := watch(t, dbtest.SQLite(t))
+	url := dbtest.SQLite(t)
+	storagetest.Ready(t, url)
+	w := reopenFor(t, url, time.Second)
 	other, err := w.sql().Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)

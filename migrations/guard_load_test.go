@@ -101,7 +101,7 @@ func soon(t *testing.T, what string, holds func() bool) {
 
 // longestDelay is the most that a write may take while the guards are built. A build that held the writers off would
 // hold them for as long as the transaction that the test keeps open, which waits for them: for ever.
-const longestDelay = 2 * time.Second
+const longestDelay = 10 * time.Second
 
 // The Python program and other workers go on writing while the guards' indexes are built. The build has to wait for a
 // transaction that is older than it; whoever writes meanwhile must not wait behind the build.

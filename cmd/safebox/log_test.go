@@ -197,7 +197,7 @@ func TestNoSecretIsEverTold(t *testing.T) {
 		}
 		for _, database := range []string{
 			strings.Replace(keeper, password, wrong, 1), "mysql://keeper:" + wrong + "@127.0.0.1/db", "postgresql://keeper:" + wrong + "@127.0.0.1:port/db",
-			"postgresql://keeper:" + wrong + "@" + deserted(t) + "/db?connect_timeout=1",
+			"postgresql://keeper:" + wrong + "@" + deserted + "/db?connect_timeout=1",
 		} {
 			for _, args := range [][]string{{"worker", "--until-idle"}, {"doctor"}} {
 				r := s.runWith([]string{"DATABASE=" + database, "DB_POOL_TIMEOUT_SECONDS=1"}, "", args...)

@@ -92,7 +92,7 @@ func TestEachCommandOfAlembicsDoesWhatItsNameSays(t *testing.T) {
 }
 
 func TestANewRevisionIsLaidOutWhereAskedForWithoutADatabase(t *testing.T) {
-	s := newSite(t, "postgresql://nobody@"+deserted(t)+"/none")
+	s := newSite(t, "postgresql://nobody@"+deserted+"/none")
 	if r := s.here("migrate", "new", "add_colour"); r.code != exitUsage || !strings.Contains(r.stderr, "there is no folder migrations/postgresql") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}

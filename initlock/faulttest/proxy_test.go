@@ -36,7 +36,7 @@ func (p *proxy) cut(t *testing.T) {
 	p.Stop()
 	// A connection that another process opens just now may have been given the port of this listener.
 	err := p.Start()
-	for began := time.Now(); err != nil && time.Since(began) < 10*time.Second; err = p.Start() {
+	for began := time.Now(); err != nil && time.Since(began) < limit; err = p.Start() {
 		<-time.After(10 * time.Millisecond)
 	}
 	if err != nil {

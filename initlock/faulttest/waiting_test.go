@@ -149,7 +149,7 @@ func TestAMigrationThatWaitsForALongReaderHoldsUpNobodyAndSaysSo(t *testing.T) {
 		}
 	}
 	stop()
-	if took := <-worst; took > 3*time.Second { // lock_timeout is 2 s
+	if took := <-worst; took > 10*time.Second { // lock_timeout is 2 s; without it a read waits until the test ends
 		t.Errorf("a reader was delayed by %v", took)
 	} else {
 		t.Logf("the slowest read took %v", took)
@@ -161,7 +161,7 @@ func TestAMigrationThatWaitsForALongReaderHoldsUpNobodyAndSaysSo(t *testing.T) {
 		if code := p.wait(t); code != 0 {
 			t.Errorf("process %d ended with %d after SIGTERM:\n%s", i, code, p.log.text())
 		}
-		if took := p.when.Sub(asked); took > 3*time.Second {
+		if took := p.when.Sub(asked); took > 10*time.Second {
 			t.Errorf("process %d took %v to end", i, took)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long anything may take that is to happen at once.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Backend is one database, empty at first.
 type Backend struct {

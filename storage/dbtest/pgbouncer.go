@@ -102,7 +102,7 @@ func (p *Pooler) start(tb testing.TB) {
 	if p.process, err = startPgBouncer(p.program, p.config, p.log, p.owner); err != nil {
 		tb.Fatal(err)
 	}
-	if err := p.process.awaitAnswer(p.url, 30*time.Second); err != nil {
+	if err := p.process.awaitAnswer(p.url, time.Minute); err != nil {
 		tb.Fatalf("PgBouncer: %v", err)
 	}
 }

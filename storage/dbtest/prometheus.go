@@ -59,7 +59,7 @@ scrape_configs:
 			tb.Logf("the log of Prometheus ends:\n%s", tail(log.Name()))
 		}
 	})
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		resp, err := http.Get(s.url + "/-/ready") //nolint:noctx // a loopback address, and the deadline bounds the tries
 		if err == nil {
@@ -73,7 +73,7 @@ scrape_configs:
 			tb.Fatalf("Prometheus ended while it started:\n%s", tail(log.Name()))
 		case <-time.After(20 * time.Millisecond):
 			if time.Now().After(deadline) {
-				tb.Fatalf("Prometheus did not answer within 30 s: %v", err)
+				tb.Fatalf("Prometheus did not answer within a minute: %v", err)
 			}
 		}
 	}

@@ -99,7 +99,7 @@ func TestErrorsThatAreHardToBringAboutHaveTheirClasses(t *testing.T) {
 
 func TestAnotherProcessesWriteLockIsWaitedFor(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "database.db")
-	mine, other := open(t, path, quick(150*time.Millisecond)), open(t, path, quick(time.Minute))
+	mine, other := open(t, path, quick(time.Second)), open(t, path, quick(time.Minute))
 	run(t, mine, `CREATE TABLE here (n int)`)
 
 	held := begin(t, other)

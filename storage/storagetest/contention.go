@@ -134,9 +134,7 @@ func contend(t *testing.T, f fixture, first, second int) {
 	t.Helper()
 	other := f.another(t)
 	a := mustClaim(t, f.db, first, 10)
-	ctx, cancel := context.WithTimeout(Context(t), 300*time.Millisecond)
-	defer cancel()
-	b, err := other.Claim(ctx, topic, group, []int{second}, 10)
+	b, err := other.Claim(inTheWay(t, other), topic, group, []int{second}, 10)
 	if err != nil && !refused(err) {
 		t.Fatal(err)
 	}

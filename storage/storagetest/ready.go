@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds everything that a test waits for; nothing here takes long unless it is broken.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // Ready opens a database and brings it to the newest revision; the handle closes with the test. Called again with the
 // same URL it gives another handle on the same database, as another process would have. An empty one becomes a copy of one
