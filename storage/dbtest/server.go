@@ -131,7 +131,14 @@ func (s *PostgreSQLServer) Database(tb testing.TB) string {
 	s.number++
 	name := prefix() + strconv.Itoa(s.number)
 	s.mu.Unlock()
-	if err := s.administer(s.copyOf("template0", name)); err != nil {
+	template := "template0"
+	if s.admin != nil {
+		var err error
+		if template, err = s.template("empty", warm); err != nil {
+			tb.Fatalf("making a template: %v", err)
+		}
+	}
+	if err := s.administer(s.copyOf(template, name)); err != nil {
 		tb.Fatalf("making a database: %v", err)
 	}
 	tb.Cleanup(func() {

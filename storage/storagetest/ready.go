@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"log/slog"
 	"testing"
@@ -23,36 +24,31 @@ const patience = 2 * time.Minute
 // that the migrations have made, where it can. The backend of the URL must be registered: the test imports it.
 func Ready(tb testing.TB, url string) storage.DB {
 	tb.Helper()
-	if dbtest.Fill(tb, url, "ready", func(url string) { prepareAlone(tb, url) }) {
-		return Open(tb, url)
-	}
+	filled := dbtest.Fill(tb, url, "ready", func(url string) error {
+		db, err := open(tb, url, Keys)
+		if err != nil {
+			return err
+		}
+		return errors.Join(prepare(tb, db), db.Close())
+	})
 	db := Open(tb, url)
-	prepare(tb, db)
+	if filled {
+		return db
+	}
+	if err := prepare(tb, db); err != nil {
+		tb.Fatalf("preparing the database: %v", err)
+	}
 	return db
 }
 
-// prepareAlone brings a database to the newest revision and leaves no handle on it.
-func prepareAlone(tb testing.TB, url string) {
-	tb.Helper()
-	db, err := open(tb, url, Keys)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	prepare(tb, db)
-	if err := db.Close(); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-func prepare(tb testing.TB, db storage.DB) {
+// prepare brings a database to the newest revision.
+func prepare(tb testing.TB, db storage.DB) error {
 	tb.Helper()
 	_, err := db.Initialise(Context(tb), lockOptions(db.Dialect()), func(ctx context.Context, conn *sql.DB) error {
 		_, err := migrations.Prepare(ctx, conn, migrations.Options{Dialect: db.Dialect(), Logger: silent()})
 		return err
 	})
-	if err != nil {
-		tb.Fatalf("preparing the database: %v", err)
-	}
+	return err
 }
 
 // Open opens a database as it is; the handle closes with the test.
