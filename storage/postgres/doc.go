@@ -20,18 +20,20 @@
 //     statements is in none of them.
 //  7. An error of a statement is a *storage.Error with a class by SQLSTATE. It shows neither parameters nor what the
 //     server tells of a row in an error's detail and context; ServerError is what is left.
+//  8. The statements of a batch find rows by an index, also with a plan that was made while the table was empty. Wallets are
+//     changed in the order of their ids, and batches of one process that change the same ones queue before they begin to.
 //
 // And of the initialisation lock, the session advisory lock 841337001 (see package initlock):
 //
-//  8. What runs under the lock runs on the session that holds it. That session is never replaced: when it dies every
+//  9. What runs under the lock runs on the session that holds it. That session is never replaced: when it dies every
 //     further statement is ErrLockLost, and nothing runs without the lock.
-//  9. It is taken from the server itself. A pooler that stands where the server should be is found out when the database is
+//  10. It is taken from the server itself. A pooler that stands where the server should be is found out when the database is
 //     opened, and once more before the lock is taken, and is a *PoolerError.
-//  10. A database that is ready costs no session but the pool's; being refused the lock costs one statement. A server that
+//  11. A database that is ready costs no session but the pool's; being refused the lock costs one statement. A server that
 //     is too full for the lock's session gets the pool's idle connections back, so that somebody can lead.
 //
 // And of a pooler in front, where the server has an address of its own (storage.Options.Direct):
 //
-//  11. The pool's connections prepare no statement and change no setting, so that each transaction may run on another
-//     session of the server. What belongs to a session (the lock, LISTEN, migrations) goes to the server itself.
+//  12. The pool's connections prepare no statement and change no setting for longer than a transaction, so that each
+//     transaction may run on another session of the server. What belongs to a session (the lock, LISTEN, migrations) goes to the server itself.
 package postgres
