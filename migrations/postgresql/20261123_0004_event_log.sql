@@ -171,7 +171,8 @@ END $$;
 -- +migrate StatementEnd
 
 -- New columns have a default, so that a program which does not know them keeps inserting. The opening balance follows the
--- balance until the swap: it is the balance at that moment.
+-- balance until the swap: it is the balance at that moment. Half of each page is kept free: there the versions of a wallet's row
+-- stay until they are pruned, and none of its indexes has to learn of them.
 -- +migrate StatementBegin
 DO $$
 BEGIN
@@ -179,7 +180,7 @@ BEGIN
         ADD COLUMN balance_wide bigint NOT NULL DEFAULT 0,
         ADD COLUMN opening_balance bigint NOT NULL DEFAULT 0,
         ADD COLUMN entry_count bigint NOT NULL DEFAULT 0,
-        SET (fillfactor = 80);
+        SET (fillfactor = 50);
     CREATE FUNCTION safebox_widen_balance() RETURNS trigger LANGUAGE plpgsql AS $f$
     BEGIN
         NEW.balance_wide := NEW.balance;

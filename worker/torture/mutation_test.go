@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 type mutation struct {
 	name    string
 	changes []replacement
+	env     []string // of the replicas
 	want    Kind
 	strike  func(r *rig, g *ground) // beside what the clients do
 }
@@ -61,15 +63,29 @@ var mutations = []mutation{
 		strike: func(r *rig, _ *ground) { r.pause(4 * time.Second) },
 	},
 	{
-		// Without an order at all the server still finds rows in the order of the index, most of the time: here each partition has
-		// another.
+		// Each partition has another order, and takes its time. Lanes of one process would queue before they take a row: that goes,
+		// too.
 		name: "no row order in the lock",
-		changes: []replacement{{
-			"storage/postgres/queries/ledger.sql", "WHERE id = ANY ($1::integer[]) ORDER BY id FOR NO KEY UPDATE",
-			"WHERE id = ANY ($1::integer[]) ORDER BY md5(id::text || ($4::integer[])[1]::text) FOR NO KEY UPDATE",
-		}},
-		want:   Deadlock,
-		strike: func(r *rig, _ *ground) { r.pause(45 * time.Second) },
+		changes: []replacement{
+			{
+				"storage/postgres/queries/ledger.sql", "WHERE id = ANY ($1::integer[])\n    RETURNING id, balance",
+				"WHERE id IN (SELECT id FROM (SELECT id FROM registeredsafebox WHERE id = ANY ($1::integer[]) " +
+					"ORDER BY md5(id::text || ($4::integer[])[1]::text) OFFSET 0 FOR NO KEY UPDATE) l WHERE pg_sleep(0.005) IS NOT NULL)\n    RETURNING id, balance",
+			},
+			{"storage/postgres/claim.go", "b.gate.enter(ctx, b.wallets)", "b.gate.enter(ctx, nil)"},
+		},
+		env:  []string{"SAFEBOX_BATCH=20"}, // a batch of several partitions at once meets no other
+		want: Deadlock,
+		strike: func(r *rig, _ *ground) { // all lanes are at work when there is a backlog
+			for range 8 {
+				for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+					for _, w := range r.replicas {
+						w.signal(sig)
+					}
+					r.pause(2 * time.Second)
+				}
+			}
+		},
 	},
 }
 
@@ -129,7 +145,7 @@ func TestABrokenBuildIsCaught(t *testing.T) {
 				t.Fatal(err)
 			}
 			g := newGround(t, dbtest.Options{})
-			g.setup.program = broken
+			g.setup.program, g.setup.env = broken, append(g.setup.env, m.env...)
 			g.setup.pace = 2 * time.Millisecond
 			r := newRig(t, 1, g.setup)
 			began := time.Now()
