@@ -54,6 +54,13 @@ func gooseProvider(url string) (*goose.Provider, *sql.DB, error) {
 	return p, db, err
 }
 
+// annotated says in goose's words what sql-migrate's say.
+var annotated = strings.NewReplacer(
+	"-- +migrate Up notransaction", "-- +goose NO TRANSACTION\n-- +goose Up",
+	"-- +migrate Down notransaction", "-- +goose Down",
+	"-- +migrate ", "-- +goose ",
+)
+
 // gooseFiles are the project's own migrations, with goose's annotations and file names.
 func gooseFiles() (fs.FS, error) {
 	const folder = "../../migrations/postgresql"
@@ -68,7 +75,7 @@ func gooseFiles() (fs.FS, error) {
 			return nil, err
 		}
 		_, rest, _ := strings.Cut(e.Name(), "_") // 20260220_0001_baseline.sql becomes 0001_baseline.sql
-		files[rest] = &fstest.MapFile{Data: []byte(strings.ReplaceAll(string(b), "-- +migrate ", "-- +goose "))}
+		files[rest] = &fstest.MapFile{Data: []byte(annotated.Replace(string(b)))}
 	}
 	return files, nil
 }

@@ -36,8 +36,6 @@ type Batch struct {
 	blocked map[string]bool
 	parked  parkedColumns
 	actions []event.ParkedAction
-	gate    *gate
-	wallets []int32 // that the queued statements move
 	queued  pgx.Batch
 	names   []string // of the queued statements
 }
@@ -134,10 +132,7 @@ func (db *DB) newBatch(ctx context.Context, topic, group string) (*Batch, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Batch{
-		conn: conn, gate: &db.gate, secrets: db.options.Secrets, topic: topic, group: group,
-		cursors: map[int]int64{}, blocked: map[string]bool{},
-	}, nil
+	return &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group, cursors: map[int]int64{}, blocked: map[string]bool{}}, nil
 }
 
 func (b *Batch) queue(q storage.Query, args ...any) {
@@ -263,23 +258,13 @@ func (b *Batch) Commit(ctx context.Context, upTo map[int]int64) error {
 		b.queue(qNoteAction, b.topic, b.group, b.subject, a.Action, a.Actor, a.Reason, a.First, a.Last, a.Events, a.Error)
 	}
 	b.queue(qCommitBatch)
-	if err := b.store(ctx); err != nil {
+	if err := b.sendAll(ctx); err != nil {
 		b.Rollback()
 		return err
 	}
 	b.conn.Release()
 	b.conn = nil
 	return nil
-}
-
-// store sends what is queued when no other batch stores into the same wallets.
-func (b *Batch) store(ctx context.Context) error {
-	t, err := b.gate.enter(ctx, b.wallets)
-	if err != nil {
-		return wrap(qStoreJournal.Name, err)
-	}
-	defer b.gate.leave(t)
-	return b.sendAll(ctx)
 }
 
 // Rollback implements event.Batch.

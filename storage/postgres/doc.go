@@ -21,7 +21,7 @@
 //  7. An error of a statement is a *storage.Error with a class by SQLSTATE. It shows neither parameters nor what the
 //     server tells of a row in an error's detail and context; ServerError is what is left.
 //  8. The statements of a batch find rows by an index, also with a plan that was made while the table was empty. Wallets are
-//     changed in the order of their ids, and batches of one process that change the same ones queue before they begin to.
+//     changed in the order of their ids.
 //
 // And of the initialisation lock, the session advisory lock 841337001 (see package initlock):
 //

@@ -122,10 +122,9 @@ func (b *Batch) storeJournal(c ledger.Changes) {
 			wallets[i], seqs[i], balances[i] = accountID(a), e.Seq-a.EntryCount, e.Balance-a.Balance
 		}
 	}
-	b.wallets = column(moved, accountID)
 	rows := c.Entries
 	b.queue(qStoreJournal,
-		b.wallets,
+		column(moved, accountID),
 		column(moved, func(a *ledger.Account) int64 { balance, _ := a.Base(); return a.Balance - balance }),
 		column(moved, func(a *ledger.Account) int64 { _, entries := a.Base(); return a.EntryCount - entries }),
 		column(rows, func(e ledger.Entry) int32 { return int32(e.Partition) }), // 0 to 63

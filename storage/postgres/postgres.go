@@ -19,7 +19,6 @@ type DB struct {
 	direct  *pgx.ConnConfig // to the server itself: for the lock, migrations and LISTEN; copy it before changing it
 	tracer  *tracer
 	life    *life
-	gate    gate
 	log     *slog.Logger
 
 	timeouts atomic.Int64
