@@ -29,8 +29,12 @@ func Each(t *testing.T, f func(t *testing.T, url string)) {
 	t.Run("postgresql", func(t *testing.T) { f(t, PostgreSQL(t)) })
 }
 
-// suitesOwn is a goroutine that Watermill's suite never ends, whatever is tested.
-const suitesOwn = "github.com/ThreeDotsLabs/watermill/pubsub/tests.TestReconnect.func2"
+// lost are goroutines that libraries of the tests lose: one that Watermill's suite never ends, and those of toxics that
+// toxiproxy adds to a connection while it ends.
+var lost = []goleak.Option{
+	goleak.IgnoreTopFunction("github.com/ThreeDotsLabs/watermill/pubsub/tests.TestReconnect.func2"),
+	goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"),
+}
 
 // Main runs the tests of a package, then what is to be done after them, stops the shared server, and fails if goroutines
 // are left over. It does not return.
@@ -46,7 +50,7 @@ func Main(m *testing.M, then ...func()) {
 	}
 	common.mu.Unlock()
 	if code == 0 {
-		if err := goleak.Find(goleak.IgnoreTopFunction(suitesOwn)); err != nil {
+		if err := goleak.Find(lost...); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left over after the tests:", err)
 			code = 1
 		}
