@@ -35,5 +35,6 @@
 // And of a pooler in front, where the server has an address of its own (storage.Options.Direct):
 //
 //  12. The pool's connections prepare no statement and change no setting for longer than a transaction, so that each
-//     transaction may run on another session of the server. What belongs to a session (the lock, LISTEN, migrations) goes to the server itself.
+//     transaction may run on another session of the server. What belongs to a session (the lock, LISTEN, migrations) goes to
+//     the server itself.
 package postgres

@@ -150,16 +150,23 @@ func (p plan) walk(f func(plan)) {
 	}
 }
 
-// Every statement that the lanes, the appends, the heartbeat and the readers live on keeps its plan on tables that have grown.
-func TestThePlansOfHotStatementsArePinned(t *testing.T) {
+// toReady is a connection to a database that is ready, beside the pool's.
+func toReady(ctx context.Context, t *testing.T) *pgx.Conn {
+	t.Helper()
 	url := dbtest.PostgreSQL(t)
 	storagetest.Ready(t, url)
-	ctx := storagetest.Context(t)
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close(ctx) })
+	return conn
+}
+
+// Every statement that the lanes, the appends, the heartbeat and the readers live on keeps its plan on tables that have grown.
+func TestThePlansOfHotStatementsArePinned(t *testing.T) {
+	ctx := storagetest.Context(t)
+	conn := toReady(ctx, t)
 	for _, s := range fillForPlans {
 		if _, err := conn.Exec(ctx, s); err != nil {
 			t.Fatalf("%s: %v", s, err)
@@ -217,14 +224,8 @@ func (p plan) reads(report func(format string, args ...any)) (rows float64, inde
 // A connection keeps the plans that it made while the tables were empty, and nothing tells it that they have grown: not
 // before they are analysed.
 func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
-	url := dbtest.PostgreSQL(t)
-	storagetest.Ready(t, url)
 	ctx := storagetest.Context(t)
-	conn, err := pgx.Connect(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(ctx) })
+	conn := toReady(ctx, t)
 	run := func(statements ...string) {
 		t.Helper()
 		for _, s := range statements {
