@@ -151,10 +151,11 @@ func (p plan) walk(f func(plan)) {
 }
 
 // toReady is a connection to a database that is ready, beside the pool's.
-func toReady(ctx context.Context, t *testing.T) *pgx.Conn {
+func toReady(t *testing.T) *pgx.Conn {
 	t.Helper()
 	url := dbtest.PostgreSQL(t)
 	storagetest.Ready(t, url)
+	ctx := storagetest.Context(t)
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +167,7 @@ func toReady(ctx context.Context, t *testing.T) *pgx.Conn {
 // Every statement that the lanes, the appends, the heartbeat and the readers live on keeps its plan on tables that have grown.
 func TestThePlansOfHotStatementsArePinned(t *testing.T) {
 	ctx := storagetest.Context(t)
-	conn := toReady(ctx, t)
+	conn := toReady(t)
 	for _, s := range fillForPlans {
 		if _, err := conn.Exec(ctx, s); err != nil {
 			t.Fatalf("%s: %v", s, err)
@@ -225,7 +226,7 @@ func (p plan) reads(report func(format string, args ...any)) (rows float64, inde
 // before they are analysed.
 func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 	ctx := storagetest.Context(t)
-	conn := toReady(ctx, t)
+	conn := toReady(t)
 	run := func(statements ...string) {
 		t.Helper()
 		for _, s := range statements {
