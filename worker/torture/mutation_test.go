@@ -76,7 +76,7 @@ var mutations = []mutation{
 		env:  []string{"SAFEBOX_BATCH=20"}, // a batch of several partitions at once meets no other
 		want: Deadlock,
 		strike: func(r *rig, _ *ground) { // all lanes are at work when there is a backlog
-			for range 8 {
+			for range 2 {
 				for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
 					for _, w := range r.replicas {
 						w.signal(sig)
