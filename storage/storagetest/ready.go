@@ -65,7 +65,7 @@ func openWith(tb testing.TB, url string, keys *event.Keyring) storage.DB {
 	}
 	tb.Cleanup(func() {
 		if err := db.Close(); err != nil {
-			tb.Errorf("closing %s: %v", url, err)
+			tb.Errorf("closing the database: %v", err)
 		}
 	})
 	return db
