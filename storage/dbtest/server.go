@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"sync"
 	"syscall"
@@ -17,6 +18,7 @@ type Options struct {
 	MaxConnections int               // 0: 300
 	Settings       map[string]string // more settings, as in postgresql.conf
 	Dir            string            // where the server's folder is made; "": in memory without Fsync, or where temporary files are
+	Log            string            // the file of the server's log, for one whose disk fills; "": in its folder
 	Env            []string          // of the server's processes, beside this process's
 }
 
@@ -25,6 +27,7 @@ type PostgreSQLServer struct {
 	existing string // the URL of a server that is not ours
 
 	dir     string
+	log     string // a file
 	port    int
 	args    []string
 	env     []string
@@ -72,7 +75,7 @@ func start(tb testing.TB, o Options) *PostgreSQLServer {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &PostgreSQLServer{dir: dir, env: o.Env}
+	s := &PostgreSQLServer{dir: dir, log: orElse(o.Log, filepath.Join(dir, "server.log")), env: o.Env}
 	if s.janitor, err = newJanitor(dir); err != nil {
 		tb.Fatal(err)
 	}
@@ -188,7 +191,7 @@ func (s *PostgreSQLServer) startOnce(owner *syscall.Credential) error {
 			return err
 		}
 	}
-	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
@@ -243,7 +246,16 @@ func (s *PostgreSQLServer) Restart(tb testing.TB) {
 }
 
 // Log is the end of the server's log.
-func (s *PostgreSQLServer) Log() string { return tail(s.logFile()) }
+func (s *PostgreSQLServer) Log() string { return tail(s.log) }
+
+// Said counts how often the server's log says something, from its first start on.
+func (s *PostgreSQLServer) Said(what *regexp.Regexp) int {
+	b, err := os.ReadFile(s.log)
+	if err != nil {
+		return 0
+	}
+	return len(what.FindAllIndex(b, -1))
+}
 
 // remove ends the server and removes its files; of a server that is not ours, what is left there.
 func (s *PostgreSQLServer) remove() {
@@ -260,5 +272,4 @@ func (s *PostgreSQLServer) remove() {
 	s.janitor.finish()
 }
 
-func (s *PostgreSQLServer) data() string    { return filepath.Join(s.dir, "data") }
-func (s *PostgreSQLServer) logFile() string { return filepath.Join(s.dir, "server.log") }
+func (s *PostgreSQLServer) data() string { return filepath.Join(s.dir, "data") }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,10 +30,10 @@ type ground struct {
 	setup  setup
 	proxy  *toxiproxy.Proxy // of replica 0
 	pooler *dbtest.Pooler
-	clock  string // the file that says how far the server's clock is off
-	fsync  string // the file whose presence makes the server's fsync fail
-	proof  string // what the server's log says where a fault came about; "": it cannot tell
-	proved int    // how often it did
+	clock  string         // the file that says how far the server's clock is off
+	fsync  string         // the file whose presence makes the server's fsync fail
+	proof  *regexp.Regexp // what the server's log says where a fault came about; nil: it cannot tell
+	said   int            // how often it had, when the last one ended
 }
 
 func newGround(t *testing.T, o dbtest.Options) *ground {
@@ -61,11 +62,11 @@ func (g *ground) revive() {
 	}
 }
 
-// prove looks for the proof that a fault came about.
-func (g *ground) prove() {
-	if strings.Contains(g.server.Log(), g.proof) {
-		g.proved++
-	}
+// prove waits until the server's log proves that a fault came about: a short one may end before the server has met it.
+func (g *ground) prove(r *rig) {
+	g.t.Helper()
+	r.await(fmt.Sprintf("the server's log says %q", g.proof), func() bool { return g.server.Said(g.proof) > g.said })
+	g.said = g.server.Said(g.proof)
 }
 
 // query runs a statement on a connection of its own.
@@ -274,14 +275,14 @@ func (g *ground) networkFaults() []fault {
 }
 
 // fullDisk fills a disk. What mend returns is called when there is room again.
-func fullDisk(disk string, mend func() (mended func())) fault {
+func fullDisk(disk string, mend func(r *rig) (mended func())) fault {
 	return fault{name: "full disk", least: 300 * time.Millisecond, most: 3 * time.Second, begin: func(r *rig) func() {
 		balloon := filepath.Join(disk, "balloon")
 		if err := fill(disk, balloon); err != nil {
 			r.t.Fatal(err)
 		}
 		return func() {
-			mended := mend()
+			mended := mend(r)
 			if err := os.Remove(balloon); err != nil {
 				r.t.Fatal(err)
 			}
@@ -348,7 +349,7 @@ func (g *ground) fsyncFault() fault {
 			r.t.Fatal(err)
 		}
 		return func() {
-			g.prove()
+			g.prove(r)
 			if err := os.Remove(g.fsync); err != nil {
 				r.t.Fatal(err)
 			}

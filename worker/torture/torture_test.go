@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,10 +58,12 @@ func scenes() []scene {
 	}))
 	add("postgresql", "full disk", func(t *testing.T) (*stage, []fault) {
 		d := disk(t, megabytes(400))
-		g := newGround(t, dbtest.Options{Dir: d, Settings: map[string]string{"max_wal_size": "64MB"}})
-		g.proof = "No space left on device"
-		return &stage{g.setup, g}, []fault{fullDisk(d, func() func() {
-			g.prove()
+		g := newGround(t, dbtest.Options{
+			Dir: d, Log: filepath.Join(t.TempDir(), "server.log"), Settings: map[string]string{"max_wal_size": "64MB"},
+		})
+		g.proof = regexp.MustCompile("No space left on device|could not extend file")
+		return &stage{g.setup, g}, []fault{fullDisk(d, func(r *rig) func() {
+			g.prove(r)
 			return g.revive
 		})}
 	})
@@ -73,7 +76,7 @@ func scenes() []scene {
 	add("postgresql", "fsync fails", func(t *testing.T) (*stage, []fault) {
 		o, file := failingFsync(t)
 		g := newGround(t, o)
-		g.fsync, g.proof = file, "sync file"
+		g.fsync, g.proof = file, regexp.MustCompile("could not f(data)?sync file")
 		return &stage{g.setup, g}, []fault{g.fsyncFault()}
 	})
 	add("postgresql", mixed, plain(dbtest.Options{}, func(g *ground) []fault {
@@ -88,7 +91,7 @@ func scenes() []scene {
 	}
 	add("sqlite", "full disk", func(t *testing.T) (*stage, []fault) {
 		d := disk(t, megabytes(64))
-		return &stage{setup: newFile(d)}, []fault{fullDisk(d, func() func() { return func() {} })}
+		return &stage{setup: newFile(d)}, []fault{fullDisk(d, func(*rig) func() { return func() {} })}
 	})
 	add("sqlite", readOnly.name, func(t *testing.T) (*stage, []fault) {
 		s := newFile(t.TempDir())
@@ -133,9 +136,6 @@ func play(t *testing.T, s scene, seed uint64, runs int) result {
 	report := r.stop()
 	if st.ground != nil {
 		st.ground.countDeadlocks(&report)
-		if g := st.ground; g.proof != "" && g.proved == 0 {
-			t.Errorf("the server's log never said %q", g.proof)
-		}
 	}
 	res := result{
 		Fault: s.name, Backend: s.backend, Seed: seed, Runs: r.runs, Events: report.Events, Lost: report.Count(Lost), Doubled: report.Count(Doubled),
