@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	_ "github.com/safebox/safebox/storage/postgres" // registers the backend
 	_ "github.com/safebox/safebox/storage/sqlite"   // registers the backend
@@ -15,8 +16,12 @@ var version = "dev"
 
 func main() { os.Exit(supervise()) }
 
-// supervise runs the command. The first SIGINT or SIGTERM asks it to finish what it has in hand; the second ends the
-// program at once, whatever the command is doing.
+// echo is how long after the first signal another of its kind is the same request: timeout(1), for one, tells the program and
+// then its whole process group.
+const echo = 500 * time.Millisecond
+
+// supervise runs the command. The first SIGINT or SIGTERM asks it to finish what it has in hand; the second, unless it is an
+// echo, ends the program at once, whatever the command is doing.
 func supervise() int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -27,15 +32,25 @@ func supervise() int {
 		a := app{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv}
 		done <- a.run(ctx, os.Args[1:])
 	}()
-	for asked := false; ; asked = true {
+	return await(done, signals, cancel, time.Now)
+}
+
+// await returns the command's exit code, or that of the signal which ends it.
+func await(done <-chan int, signals <-chan os.Signal, cancel context.CancelCauseFunc, now func() time.Time) int {
+	var first os.Signal
+	var asked time.Time
+	for {
 		select {
 		case code := <-done:
 			return code
 		case s := <-signals:
-			if asked {
+			switch {
+			case first == nil:
+				first, asked = s, now()
+				cancel(interrupted{s})
+			case s != first || now().Sub(asked) > echo:
 				return interrupted{s}.ExitCode()
 			}
-			cancel(interrupted{s})
 		}
 	}
 }
