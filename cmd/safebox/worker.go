@@ -27,7 +27,7 @@ func (a *app) workerCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "worker", Short: "Run a replica: prepare the database or wait for it, then process events",
 		Long: "worker is what an orchestrator starts, any number of times and at the same moment. SIGTERM makes it finish what it has\n" +
-			"in hand and exit 0; a second signal ends it at once.",
+			"in hand and exit 0; a second signal, unless it is the same within half a second, ends it at once.",
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := a.work(cmd.Context(), untilIdle)
