@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// routerBuckets are those of Watermill's own metrics, with a few below: a fold takes microseconds.
+// routerBuckets are those of Watermill's own metrics, with a few below: the fold of a small batch takes microseconds.
 var routerBuckets = []float64{.00001, .00005, .0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
 
 // router shows what Watermill's router does, by the names and labels of Watermill's components/metrics. Its own decorators
@@ -26,9 +26,9 @@ const subscriberName = "bus.Subscriber"
 
 func (r *router) register(reg prometheus.Registerer, handlers []string) {
 	took := prometheus.NewHistogramVec(histogramOpts(RouterSeconds,
-		"Time that handlers of Watermill's router took for a message.", routerBuckets), []string{"handler_name", "success"})
+		"Time that handlers of Watermill's router took for a message, which has the events of a batch.", routerBuckets), []string{"handler_name", "success"})
 	received := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: RouterDeliveries, Help: "Messages that Watermill's router took from its subscribers, by whether they were acknowledged.",
+		Name: RouterDeliveries, Help: "Messages that Watermill's router took from its subscribers, a batch each, by whether they were acknowledged.",
 	}, []string{"handler_name", "subscriber_name", "acked"})
 	reg.MustRegister(took, received)
 	r.handlers = make(map[string]deliveries, len(handlers)+1)

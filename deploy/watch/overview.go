@@ -96,12 +96,12 @@ func overview() Dashboard {
 				},
 				{
 					Title: "Handler's time", Unit: Seconds,
-					Description: "What Watermill's router sees: the time a handler takes for one message, 99 of 100. Microseconds for the ledger; milliseconds mean that the machine is short of processor: raise the container's limit.",
+					Description: "What Watermill's router sees: the time a handler takes for one message, which has the events of a batch, 99 of 100. A few microseconds an event for the ledger; tens of milliseconds mean that the machine is short of processor: raise the container's limit.",
 					Queries:     []Query{{quantile(.99, m.RouterSeconds, interval, []string{chosen, `handler_name="ledger"`}, "handler_name"), "{{handler_name}}"}},
 				},
 				{
 					Title: "Messages a second", Unit: PerSecond,
-					Description: "What Watermill's router delivered, by whether it was acknowledged. Those that were not are tried again; many for minutes: see the retries and the log.",
+					Description: "The batches that Watermill's router delivered, a message each, by whether it was acknowledged. Those that were not are tried again; many for minutes: see the retries and the log.",
 					Queries:     []Query{{sum(rate(of(m.RouterDeliveries), interval), "acked"), "{{acked}}"}},
 				},
 				{

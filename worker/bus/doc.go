@@ -1,8 +1,10 @@
 // Package bus is the Watermill frame around the event log: a publisher, a subscriber with consumer groups, and a router
 // that runs every handler.
 //
-// A subscriber has lanes. A lane claims one partition for one batch, delivers the batch's records to the router one after
-// the other, and commits the batch with its cursor when the last one is acknowledged. There are no leases: the claim is a
+// A subscriber has lanes. A lane claims one partition for one batch, delivers the batch's records, and commits the batch with
+// its cursor when the last one is acknowledged. To a handler with a session the router brings the records of a batch in one
+// message, whose context has them and how far the handler came; to any other consumer each record is a message of its own,
+// and the next follows when it is acknowledged. There are no leases: the claim is a
 // row lock of the batch's transaction, and dies with it. Partitions with few records each may share a batch (Together), which
 // is then in the order of their recording, and commits as a whole or is given up and each partition claimed alone.
 //

@@ -57,10 +57,8 @@ func (l *Lane) Step(ctx context.Context) bool {
 
 // Consume answers messages as a router's handler does, until out is closed.
 func Consume(out <-chan *message.Message) {
-	process := remember(func(m *message.Message) (_ []*message.Message, err error) {
-		d := deliveryOf(m.Context())
-		d.outcome, err = handle(m.Context(), d.session, d.record)
-		return nil, err
+	process := remember(func(m *message.Message) ([]*message.Message, error) {
+		return nil, deliveryOf(m.Context()).process(m.Context())
 	})
 	for m := range out {
 		if _, err := process(m); err != nil {

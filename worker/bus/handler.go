@@ -65,10 +65,25 @@ func finish(ctx context.Context, s Session) (err error) {
 // delivery is the context of a message: it travels from the lane through the router to the handler and back.
 type delivery struct {
 	context.Context // it is one itself
-	record          event.Record
 	session         Session
-	outcome         string
-	err             error // why the message was not acknowledged, when the router knows
+	records         []event.Record
+	outcomes        []string // of the records that are done with, from the first on
+	err             error    // why the message was not acknowledged, when the router knows
+}
+
+// process gives the session what it was not given yet, until the context of the message ends.
+func (d *delivery) process(ctx context.Context) error {
+	for len(d.outcomes) < len(d.records) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		outcome, err := handle(ctx, d.session, d.records[len(d.outcomes)])
+		if err != nil {
+			return err
+		}
+		d.outcomes = append(d.outcomes, outcome)
+	}
+	return nil
 }
 
 type deliveryKey struct{}

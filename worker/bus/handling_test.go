@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,4 +31,29 @@ func TestItIsKnownHowLongAHandlerHasBeenAtItsBatch(t *testing.T) {
 	close(goOn)
 	drained(t, db, group)
 	eventually(t, "the end of the work", func() bool { return s.Handling() == 0 })
+}
+
+func TestWhatIsAcknowledgedWithoutItsHandlerIsNotDone(t *testing.T) {
+	db := storagetest.Ready(t, dbtest.SQLite(t))
+	b := newBus(t, db)
+	s := subscriber(t, b, bus.SubscriberOptions{Handler: &journal{}, Lanes: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, err := s.Subscribe(ctx, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := messages("alice", "alice", "alice")
+	appendAll(t, b, events)
+	m := received(t, "the batch", out)
+	if got := m.Metadata.Get("safebox_events"); got != "3" {
+		t.Errorf("a message with %s events, want the 3 of the batch", got)
+	}
+	m.Ack()
+	var consumer sync.WaitGroup
+	consumer.Go(func() { bus.Consume(out) })
+	drained(t, db, group)
+	cancel()
+	consumer.Wait()
+	check(t, db, events, applied)
 }

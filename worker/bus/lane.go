@@ -134,9 +134,8 @@ type run struct {
 	phases    map[string]time.Duration
 	outcomes  map[[2]string]int // (type, outcome) → events
 
-	context  context.Context // of the messages of a session; see offer
-	cancel   context.CancelFunc
-	patience *time.Timer // bounds a handover
+	cancel   context.CancelFunc // of the context of the session's message; see offer
+	patience *time.Timer        // bounds a handover
 }
 
 // end gives back what the run holds beside its batch.
@@ -178,21 +177,33 @@ func (r *run) begin(ctx context.Context, records []event.Record) (err error) {
 func (r *run) feed(ctx context.Context, records []event.Record) (done, handled int, stopped error) {
 	r.board.handle(r.partition, time.Now())
 	r.outcomes = map[[2]string]int{}
+	blocked := r.batch.Blocked()
+	var d delivery
+	var refused error
+	if r.session != nil {
+		d = delivery{session: r.session, records: unblocked(records, blocked)}
+		refused = r.offer(ctx, batchMessage(d.records), &d)
+	}
 	for _, rec := range records {
-		if r.batch.Blocked()[rec.Subject] {
+		outcome := "parked"
+		switch {
+		case blocked[rec.Subject]:
 			r.batch.Park(rec, BehindParked, 0)
-			r.outcomes[[2]string{rec.Type, "parked"}]++
-			done++
-			continue
+		case r.session == nil:
+			outcome, stopped = "applied", r.once(ctx, rec)
+		case handled < len(d.outcomes):
+			outcome = d.outcomes[handled]
+		default:
+			stopped = refused
 		}
-		outcome, err := r.once(ctx, rec)
-		if err != nil {
-			stopped = err
+		if stopped != nil {
 			break
+		}
+		if !blocked[rec.Subject] {
+			handled++
 		}
 		r.outcomes[[2]string{rec.Type, outcome}]++
 		done++
-		handled++
 	}
 	r.handled = handled > 0
 	r.board.handle(r.partition, time.Time{})
@@ -200,18 +211,16 @@ func (r *run) feed(ctx context.Context, records []event.Record) (done, handled i
 	return done, handled, stopped
 }
 
-// once offers a record, unless its consumer keeps no session and has acknowledged it before.
-func (r *run) once(ctx context.Context, rec event.Record) (outcome string, err error) {
-	if r.session != nil {
-		return r.offer(ctx, rec)
-	}
+// once offers a record to a consumer that keeps no session, unless it has acknowledged it before.
+func (r *run) once(ctx context.Context, rec event.Record) error {
 	if r.answered.has(rec) {
-		return "applied", nil
+		return nil
 	}
-	if outcome, err = r.offer(ctx, rec); err == nil {
-		r.answered.note(rec)
+	if err := r.offer(ctx, toMessage(rec), &delivery{}); err != nil {
+		return err
 	}
-	return outcome, err
+	r.answered.note(rec)
+	return nil
 }
 
 func (r *run) finish(ctx context.Context) (err error) {

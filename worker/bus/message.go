@@ -23,6 +23,7 @@ const (
 const (
 	metaPartition = "safebox_partition"
 	metaPosition  = "safebox_position"
+	metaEvents    = "safebox_events"
 )
 
 // defaultSource is the source of messages that name none: their UUIDs identify them among themselves.
@@ -38,6 +39,18 @@ func toMessage(r event.Record) *message.Message {
 	m.Metadata[metaTime] = r.Time.Format(time.RFC3339Nano)
 	m.Metadata[metaPartition] = strconv.Itoa(r.Partition)
 	m.Metadata[metaPosition] = strconv.FormatInt(r.Position, 10)
+	return m
+}
+
+// batchMessage makes the one message in which the records of a batch, at least one, go to a handler with a session: through a
+// router, a message each would cost more than what the ledger does with it. The records are in its context; it has no payload.
+func batchMessage(records []event.Record) *message.Message {
+	first := records[0]
+	partition, position := strconv.Itoa(first.Partition), strconv.FormatInt(first.Position, 10)
+	m := message.NewMessage(first.Topic+"/"+partition+"/"+position, nil)
+	m.Metadata[metaPartition] = partition
+	m.Metadata[metaPosition] = position
+	m.Metadata[metaEvents] = strconv.Itoa(len(records))
 	return m
 }
 

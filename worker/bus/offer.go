@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-
-	"github.com/safebox/safebox/worker/event"
 )
 
 // handover is how long a lane waits for the consumer to take a message. A router takes messages at once; a consumer that
@@ -17,44 +15,48 @@ const handover = 250 * time.Millisecond
 // errGivenBack says that a record was not processed for no fault of its own.
 var errGivenBack = errors.New("the consumer did not take the message in time")
 
-// offer sends a record to the consumer and waits for the answer.
+// errNotHandled says that something between the log and the handler, a middleware, acknowledged what the handler had not done.
+var errNotHandled = errors.New("the message was acknowledged before its handler was done with it")
+
+// offer sends the message of a delivery to the consumer and waits for the answer.
 //
-// The context of a message without a session ends when it is answered, as Watermill promises. Those of a session share one
-// that ends with the batch: one for each would be the dearest part of a delivery.
-func (r *run) offer(ctx context.Context, rec event.Record) (outcome string, err error) {
-	if r.context == nil || r.session == nil {
-		r.end()
-		r.context, r.cancel = context.WithCancel(ctx)
-		if r.session == nil {
-			defer r.cancel()
-		}
+// The context of a message without a session ends when it is answered, as Watermill promises. That of a session ends with
+// the batch.
+func (r *run) offer(ctx context.Context, m *message.Message, d *delivery) (err error) {
+	var cancel context.CancelFunc
+	d.Context, cancel = context.WithCancel(ctx)
+	if d.session == nil {
+		defer cancel()
+	} else {
+		r.cancel = cancel
 	}
-	d := &delivery{Context: r.context, record: rec, session: r.session, outcome: "applied"}
-	m := toMessage(rec)
-	m.SetContext(d) //nolint:contextcheck // d carries the context of the run, which comes from ctx
+	m.SetContext(d) //nolint:contextcheck // d carries the context of the run
 	if err := r.hand(ctx, m); err != nil {
-		return "", err
+		return err
 	}
 	hurry := r.hurry
 	for {
 		select {
 		case <-m.Acked():
-			return d.outcome, nil
+			if len(d.outcomes) < len(d.records) {
+				return errNotHandled
+			}
+			return nil
 		case <-m.Nacked():
 			if hurry == nil { // the end of its context may be the reason
-				return "", errGivenBack
+				return errGivenBack
 			}
-			return "", d.refusal()
+			return d.refusal()
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-hurry:
 			err = errGivenBack
 		}
-		if r.session == nil {
-			return "", err
+		if d.session == nil {
+			return err
 		}
 		// The session is in the hands of a handler, whose context ends now: it is not touched before that returns.
-		r.cancel()
+		cancel()
 		ctx, hurry = context.WithoutCancel(ctx), nil
 	}
 }

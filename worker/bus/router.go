@@ -55,9 +55,8 @@ func (r *Router) Handle(name, topic string, s *Subscriber) {
 		if d == nil || d.session == nil {
 			return errors.New("the message came from no batch with a session")
 		}
-		var err error
 		began := time.Now()
-		d.outcome, err = handle(m.Context(), d.session, d.record)
+		err := d.process(m.Context())
 		observer.Handled(name, time.Since(began), err == nil)
 		return err
 	})
