@@ -27,9 +27,11 @@ WITH known AS MATERIALIZED (
     INSERT INTO event_log (topic, partition, position, source, id, type, subject, time, data, metadata, recorded_at)
     SELECT $1, ($2::integer[])[i.slot], h.positions[i.slot] + i.number, i.source, i.id, i.type, i.subject, i.time, i.data, i.metadata,
         h.began + i.ord * interval '1 microsecond'
-    FROM heads h CROSS JOIN unnest($3::integer[], $4::integer[], $5::integer[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::timestamptz[], $11::text[], $12::text[])
-        AS i (slot, number, ord, source, id, type, subject, time, data, metadata)
+    FROM heads h CROSS JOIN (
+        SELECT unnest($3::integer[]) AS slot, unnest($4::integer[]) AS number, unnest($5::integer[]) AS ord, unnest($6::text[]) AS source,
+            unnest($7::text[]) AS id, unnest($8::text[]) AS type, unnest($9::text[]) AS subject, unnest($10::timestamptz[]) AS time,
+            unnest($11::text[]) AS data, unnest($12::text[]) AS metadata
+    ) i
     WHERE NOT EXISTS (SELECT FROM known)
 )
 SELECT 0, 'appended', partition, position FROM head WHERE NOT EXISTS (SELECT FROM known)
