@@ -32,10 +32,10 @@ func EncodeRecord(e event.Event) (data string, metadata *string, err error) {
 	return data, &s, nil
 }
 
-// DecodeRecord sets the data and the metadata of an event from the two columns.
-func DecodeRecord(e *event.Event, data string, metadata *string) error {
-	e.Data = []byte(data)
-	if inner, ok := strings.CutPrefix(data, encoded); ok {
+// DecodeRecord sets the data and the metadata of an event from the two columns. It keeps data.
+func DecodeRecord(e *event.Event, data []byte, metadata *string) error {
+	e.Data = data
+	if inner, ok := strings.CutPrefix(string(data), encoded); ok {
 		b, err := base64.StdEncoding.DecodeString(inner)
 		if err != nil {
 			return fmt.Errorf("data of event %s: %w", e.ID, err)

@@ -96,7 +96,7 @@ func (b *books) each(ctx context.Context, q storage.Query, args []any, row func(
 func (b *books) Lines(ctx context.Context, partition int, after int64, limit int) (lines []ledger.Line, err error) {
 	var r event.Record
 	var e ledger.Entry
-	var data string
+	var data []byte
 	var metadata *string
 	err = b.each(ctx, qAuditLines, []any{b.topic, partition, after, limit}, func() error {
 		if n := len(lines); n == 0 || lines[n-1].Position != r.Position {

@@ -54,26 +54,29 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, 
 		return nil, err
 	}
 	b.begin()
-	b.queue(qClaim, topic, group, partitions, limit)
+	b.queue(qClaim, topic, group, partitions)
+	for _, p := range partitions {
+		b.queue(qClaimedEvents, topic, group, p, limit)
+	}
 	b.queue(qBlockedSubjects, topic, group, partitions, limit)
 	err = b.send(ctx, func(results pgx.BatchResults) error {
 		if err := begun(results); err != nil {
 			return err
 		}
 		rows, _ := results.Query() // ForEachRow returns the error of the query
+		var partition int
 		var cursor int64
-		var position *int64
-		r := scannedRecord{}
-		_, err := pgx.ForEachRow(rows, append([]any{&r.Partition, &cursor, &position}, r.rest()...), func() error {
-			b.cursors[r.Partition] = cursor
-			if position == nil {
-				return nil
-			}
-			r.Position = *position
-			return b.add(&r)
+		_, err := pgx.ForEachRow(rows, []any{&partition, &cursor}, func() error {
+			b.cursors[partition] = cursor
+			return nil
 		})
 		if err != nil {
 			return wrap(qClaim.Name, err)
+		}
+		for _, p := range partitions {
+			if err := b.scanClaimed(results, p); err != nil {
+				return err
+			}
 		}
 		b.records = event.Merge(b.records)
 		return b.scanBlocked(results)
@@ -111,7 +114,7 @@ func (db *DB) ClaimParked(ctx context.Context, topic, group, subject string) (ev
 		b.cursors[partition] = cursor
 		rows, _ := results.Query() // ForEachRow returns the error of the query
 		r := scannedRecord{Place: event.Place{Partition: partition}}
-		_, err := pgx.ForEachRow(rows, append([]any{&r.Position}, r.rest()...), func() error { return b.add(&r) })
+		_, err := pgx.ForEachRow(rows, r.columns(), func() error { return b.add(&r) })
 		return wrap(qClaimParked.Name, err)
 	})
 	if err == nil && len(b.records) == 0 {
@@ -180,24 +183,52 @@ func (b *Batch) sendAll(ctx context.Context) error {
 	})
 }
 
-// scannedRecord is the destination of a row of the log; all but the position may be null where the join found nothing.
-type scannedRecord struct {
-	event.Place
-	source, id, typ, subject, data *string
-	time, recordedAt               *time.Time
-	metadata                       *string
+// scanClaimed takes the events of a partition. Where the lane that had it gave it back between the two statements, they are
+// left alone.
+func (b *Batch) scanClaimed(results pgx.BatchResults, partition int) error {
+	rows, _ := results.Query() // ForEachRow returns the error of the query
+	r := scannedRecord{Place: event.Place{Partition: partition}}
+	_, mine := b.cursors[partition]
+	_, err := pgx.ForEachRow(rows, r.columns(), func() error {
+		if !mine {
+			return nil
+		}
+		return b.add(&r)
+	})
+	return wrap(qClaimedEvents.Name, err)
 }
 
-func (r *scannedRecord) rest() []any {
-	return []any{&r.source, &r.id, &r.typ, &r.subject, &r.time, &r.data, &r.metadata, &r.recordedAt}
+// scannedRecord is the destination of a row of the log.
+type scannedRecord struct {
+	event.Place
+	source, typ      repeated
+	id, subject      string
+	data             []byte
+	metadata         *string
+	time, recordedAt time.Time
+}
+
+// repeated is text that is often that of the row before, and then keeps its memory.
+type repeated string
+
+// ScanBytes implements pgtype.BytesScanner.
+func (s *repeated) ScanBytes(text []byte) error {
+	if string(text) != string(*s) {
+		*s = repeated(text)
+	}
+	return nil
+}
+
+func (r *scannedRecord) columns() []any {
+	return []any{&r.Position, &r.source, &r.id, &r.typ, &r.subject, &r.time, &r.data, &r.metadata, &r.recordedAt}
 }
 
 func (b *Batch) add(r *scannedRecord) error {
 	rec := event.Record{
-		Event: event.Event{Source: *r.source, ID: *r.id, Type: *r.typ, Subject: *r.subject, Time: r.time.UTC()},
+		Event: event.Event{Source: string(r.source), ID: r.id, Type: string(r.typ), Subject: r.subject, Time: r.time.UTC()},
 		Topic: b.topic, Partition: r.Partition, Position: r.Position, RecordedAt: r.recordedAt.UTC(),
 	}
-	if err := storage.DecodeRecord(&rec.Event, *r.data, r.metadata); err != nil {
+	if err := storage.DecodeRecord(&rec.Event, r.data, r.metadata); err != nil {
 		return err
 	}
 	b.records = append(b.records, rec)

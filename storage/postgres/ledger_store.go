@@ -115,11 +115,13 @@ func (b *Batch) storeJournal(c ledger.Changes) {
 	for _, a := range moved {
 		accounts[a.Npub] = a
 	}
-	wallets, seqs, balances := make([]int32, len(c.Entries)), make([]int64, len(c.Entries)), make([]int64, len(c.Entries))
+	subjects, wallets := make([]string, len(c.Entries)), make([]int32, len(c.Entries))
+	seqs, balances := make([]int64, len(c.Entries)), make([]int64, len(c.Entries))
 	for i, e := range c.Entries {
-		seqs[i], balances[i] = e.Seq, e.Balance
 		if a := accounts[e.Subject]; a != nil && e.Seq > 0 {
 			wallets[i], seqs[i], balances[i] = accountID(a), e.Seq-a.EntryCount, e.Balance-a.Balance
+		} else {
+			subjects[i], seqs[i], balances[i] = e.Subject, e.Seq, e.Balance
 		}
 	}
 	rows := c.Entries
@@ -130,8 +132,7 @@ func (b *Batch) storeJournal(c ledger.Changes) {
 		column(rows, func(e ledger.Entry) int32 { return int32(e.Partition) }), // 0 to 63
 		column(rows, func(e ledger.Entry) int64 { return e.Position }),
 		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), // 0 or 1
-		column(rows, func(e ledger.Entry) string { return e.Subject }),
-		wallets, seqs,
+		subjects, wallets, seqs,
 		column(rows, func(e ledger.Entry) string { return e.Type }),
 		column(rows, func(e ledger.Entry) string { return string(e.Outcome) }),
 		column(rows, func(e ledger.Entry) string { return e.Reason }),

@@ -19,6 +19,7 @@ var (
 	qJoinGroup       = queries.Get("join_group")
 	qCursors         = queries.Get("cursors")
 	qClaim           = queries.Get("claim")
+	qClaimedEvents   = queries.Get("claimed_events")
 	qBlockedSubjects = queries.Get("blocked_subjects")
 	qLockCursor      = queries.Get("lock_cursor")
 	qClaimParked     = queries.Get("claim_parked")

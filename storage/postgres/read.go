@@ -34,7 +34,7 @@ func scanEntry(rows pgx.Rows) (e ledger.Entry, err error) {
 }
 
 func scanRecord(rows pgx.Rows) (r event.Record, err error) {
-	var data string
+	var data []byte
 	var metadata *string
 	err = rows.Scan(&r.Topic, &r.Partition, &r.Position, &r.Source, &r.ID, &r.Type, &r.Subject, &r.Time, &data, &metadata, &r.RecordedAt)
 	if err != nil {

@@ -92,7 +92,7 @@ func (b *books) Lines(ctx context.Context, partition int, after int64, limit int
 		if n := len(lines); n == 0 || lines[n-1].Position != r.Position {
 			r.Time, r.RecordedAt, r.Metadata = happened.Time, recorded.Time, nil
 			l := ledger.Line{Record: r}
-			if err := storage.DecodeRecord(&l.Event, data, metadata); err != nil {
+			if err := storage.DecodeRecord(&l.Event, []byte(data), metadata); err != nil {
 				return err
 			}
 			l.Event, l.Sealed = b.db.options.Secrets.Open(l.Topic, l.Event)

@@ -187,5 +187,5 @@ func scanRecord(scan func(...any) error) (r event.Record, err error) {
 		return r, err
 	}
 	r.Time, r.RecordedAt = at.Time, recorded.Time
-	return r, storage.DecodeRecord(&r.Event, data, metadata)
+	return r, storage.DecodeRecord(&r.Event, []byte(data), metadata)
 }

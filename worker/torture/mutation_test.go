@@ -68,9 +68,9 @@ var mutations = []mutation{
 		name: "no row order in the lock",
 		changes: []replacement{
 			{
-				"storage/postgres/queries/ledger.sql", "WHERE id = ANY ($1::integer[])\n    RETURNING id, balance",
+				"storage/postgres/queries/ledger.sql", "WHERE id = ANY ($1::integer[])\n    RETURNING id, npub, balance",
 				"WHERE id IN (SELECT id FROM (SELECT id FROM registeredsafebox WHERE id = ANY ($1::integer[]) " +
-					"ORDER BY md5(id::text || ($4::integer[])[1]::text) OFFSET 0 FOR NO KEY UPDATE) l WHERE pg_sleep(0.005) IS NOT NULL)\n    RETURNING id, balance",
+					"ORDER BY md5(id::text || ($4::integer[])[1]::text) OFFSET 0 FOR NO KEY UPDATE) l WHERE pg_sleep(0.005) IS NOT NULL)\n    RETURNING id, npub, balance",
 			},
 		},
 		env:  []string{"SAFEBOX_BATCH=20"}, // a batch of several partitions at once meets no other

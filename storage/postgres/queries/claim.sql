@@ -22,19 +22,19 @@ ON CONFLICT DO NOTHING
 SELECT partition, position FROM event_cursor WHERE topic = $1 AND consumer_group = $2
 
 -- name: claim
--- A partition without a row: another lane has it. A row without an event: nothing is left to do there. FOR UPDATE follows a
--- cursor to its last version; of the log an older snapshot may be read without harm, because what is visible in it is final.
-WITH cursor AS MATERIALIZED (
-    SELECT partition, position FROM event_cursor
-    WHERE topic = $1 AND consumer_group = $2 AND partition = ANY ($3::integer[]) FOR UPDATE SKIP LOCKED
+-- A partition without a row: another lane has it.
+SELECT partition, position FROM event_cursor
+WHERE topic = $1 AND consumer_group = $2 AND partition = ANY ($3::integer[]) FOR UPDATE SKIP LOCKED
+
+-- name: claimed_events
+-- After claim, once for each partition: as one statement for all, it takes three times as long for an event. Of a partition that
+-- another lane has, nothing is read. The log's snapshot may be any: what is visible in it is final.
+SELECT position, source, id, type, subject, time, data, metadata, recorded_at
+FROM event_log
+WHERE topic = $1 AND partition = $3 AND position > (
+    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 FOR UPDATE SKIP LOCKED
 )
-SELECT c.partition, c.position, l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
-FROM cursor c LEFT JOIN LATERAL (
-    SELECT * FROM event_log
-    WHERE topic = $1 AND partition = c.partition AND position > c.position
-    ORDER BY position LIMIT $4
-) l ON true
-ORDER BY c.partition, l.position
+ORDER BY position LIMIT $4
 
 -- name: blocked_subjects
 -- After claim, as a statement of its own: it must see what the last holders of the partitions parked. Where nothing is
