@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -28,27 +29,27 @@ func (c columnCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value a
 		switch value.(type) {
 		case []string:
 			if oid == pgtype.TextArrayOID {
-				return columnPlan[string]{pgtype.TextOID, appendText}
+				return columnPlan[string]{pgtype.TextOID, textSize, appendText}
 			}
 		case []*string:
 			if oid == pgtype.TextArrayOID {
-				return columnPlan[*string]{pgtype.TextOID, appendNullableText}
+				return columnPlan[*string]{pgtype.TextOID, nullableTextSize, appendNullableText}
 			}
 		case []int16:
 			if oid == pgtype.Int2ArrayOID {
-				return columnPlan[int16]{pgtype.Int2OID, appendInt16}
+				return columnPlan[int16]{pgtype.Int2OID, fixedSize[int16](2), appendInt16}
 			}
 		case []int32:
 			if oid == pgtype.Int4ArrayOID {
-				return columnPlan[int32]{pgtype.Int4OID, appendInt32}
+				return columnPlan[int32]{pgtype.Int4OID, fixedSize[int32](4), appendInt32}
 			}
 		case []int64:
 			if oid == pgtype.Int8ArrayOID {
-				return columnPlan[int64]{pgtype.Int8OID, appendInt64}
+				return columnPlan[int64]{pgtype.Int8OID, fixedSize[int64](8), appendInt64}
 			}
 		case []time.Time:
 			if oid == pgtype.TimestamptzArrayOID {
-				return columnPlan[time.Time]{pgtype.TimestamptzOID, appendTime}
+				return columnPlan[time.Time]{pgtype.TimestamptzOID, fixedSize[time.Time](8), appendTime}
 			}
 		}
 	}
@@ -58,14 +59,21 @@ func (c columnCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value a
 // columnPlan writes an array of one dimension in the binary format of array_recv in PostgreSQL's arrayfuncs.c.
 type columnPlan[V any] struct {
 	element uint32
+	size    func(values []V) int // in bytes, without the lengths
 	append  func(buf []byte, v V) (_ []byte, null bool)
 }
+
+// headerSize is what precedes the elements of an array.
+const headerSize = 20
 
 // Encode implements pgtype.EncodePlan.
 func (p columnPlan[V]) Encode(value any, buf []byte) ([]byte, error) {
 	values := value.([]V)
 	if values == nil {
 		return nil, nil // NULL
+	}
+	if need := headerSize + 4*len(values) + p.size(values); cap(buf)-len(buf) < need {
+		buf = slices.Grow(buf, max(need, cap(buf))) // the other columns of the batch follow: twice as much costs less than a bit more each time
 	}
 	be := binary.BigEndian
 	buf = be.AppendUint32(buf, 1) // dimensions
@@ -82,6 +90,26 @@ func (p columnPlan[V]) Encode(value any, buf []byte) ([]byte, error) {
 		}
 	}
 	return buf, nil
+}
+
+func fixedSize[V any](n int) func([]V) int {
+	return func(values []V) int { return n * len(values) }
+}
+
+func textSize(values []string) (n int) {
+	for _, s := range values {
+		n += len(s)
+	}
+	return n
+}
+
+func nullableTextSize(values []*string) (n int) {
+	for _, s := range values {
+		if s != nil {
+			n += len(*s)
+		}
+	}
+	return n
 }
 
 func appendText(buf []byte, s string) ([]byte, bool) {
