@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -35,8 +36,8 @@ func EncodeRecord(e event.Event) (data string, metadata *string, err error) {
 // DecodeRecord sets the data and the metadata of an event from the two columns. It keeps data.
 func DecodeRecord(e *event.Event, data []byte, metadata *string) error {
 	e.Data = data
-	if inner, ok := strings.CutPrefix(string(data), encoded); ok {
-		b, err := base64.StdEncoding.DecodeString(inner)
+	if inner, ok := bytes.CutPrefix(data, []byte(encoded)); ok {
+		b, err := base64.StdEncoding.DecodeString(string(inner))
 		if err != nil {
 			return fmt.Errorf("data of event %s: %w", e.ID, err)
 		}

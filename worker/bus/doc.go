@@ -4,9 +4,9 @@
 // A subscriber has lanes. A lane claims one partition for one batch, delivers the batch's records, and commits the batch with
 // its cursor when the last one is acknowledged. To a handler with a session the router brings the records of a batch in one
 // message, whose context has them and how far the handler came; to any other consumer each record is a message of its own,
-// and the next follows when it is acknowledged. There are no leases: the claim is a
-// row lock of the batch's transaction, and dies with it. Partitions with few records each may share a batch (Together), which
-// is then in the order of their recording, and commits as a whole or is given up and each partition claimed alone.
+// and the next follows when it is acknowledged. There are no leases: the claim is a row lock of the batch's transaction, and
+// dies with it. Partitions with few records each may share a batch (Together), which is then in the order of their recording,
+// and commits as a whole or is given up and each partition claimed alone.
 //
 // What a subscription knows of the log is on its board. Appends of the process tell it how far the log goes, those of others
 // are announced with their positions, and a scout looks for itself every Poll. The subscriber that processed a partition last
@@ -14,7 +14,7 @@
 //
 // Invariants:
 //
-//  1. Records of one partition are delivered in the order of the log, each after the one before was acknowledged.
+//  1. Records of one partition are handled in the order of the log, each after the one before was done with.
 //  2. What a handler's session stores, and the cursor that moves past its records, commit together or not at all. So a
 //     record takes effect in the database exactly once; effects elsewhere happen at least once. A consumer without a session
 //     is not given again what it acknowledged before a batch was rolled back, as long as its process lives.

@@ -19,7 +19,8 @@ type Observer interface {
 	// Retried counts batches that ended early or were rolled back, and are tried again, by reason: a class of storage errors,
 	// payee (a transfer waits for a registration), or handler.
 	Retried(reason string)
-	// Handled is told of each message, with the events of a batch, that a handler of the router had: how long it took, and whether it was acknowledged.
+	// Handled is told of each message that a handler of the router had, which has the events of a batch: how long it took, and
+	// whether it was acknowledged.
 	Handled(handler string, took time.Duration, acked bool)
 	// LaneBusy is told +1 when a lane starts on a batch and −1 when it is done with it.
 	LaneBusy(delta int)
