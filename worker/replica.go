@@ -18,6 +18,14 @@ import (
 // idlePatience is how long a replica that runs until it is idle goes on without learning the backlog.
 const idlePatience = 30 * time.Second
 
+// A replica that runs until it is idle looks at the backlog again after idlePause, or when so many events may be processed at
+// the quickest, and after longestIdlePause in any case.
+const (
+	idlePause        = 50 * time.Millisecond
+	quickest         = 5 * time.Microsecond // for an event
+	longestIdlePause = time.Second
+)
+
 // MaxAttempts is how often an event is tried before it is parked.
 const MaxAttempts = 5
 
@@ -271,9 +279,7 @@ func (r *Replica) waitForEnd(ctx context.Context, router *bus.Router) error {
 	var look <-chan time.Time
 	answered := time.Now()
 	if r.options.UntilIdle {
-		ticker := time.NewTicker(50 * time.Millisecond)
-		defer ticker.Stop()
-		look = ticker.C
+		look = time.After(idlePause)
 	}
 	for {
 		select {
@@ -282,6 +288,7 @@ func (r *Replica) waitForEnd(ctx context.Context, router *bus.Router) error {
 		case err := <-router.Failed():
 			return fmt.Errorf("the router ended by itself: %w", errors.Join(err, bus.ErrClosed))
 		case <-look:
+			pause := idlePause
 			backlog, err := Backlog(ctx, r.options.DB)
 			switch {
 			case ctx.Err() != nil:
@@ -290,9 +297,11 @@ func (r *Replica) waitForEnd(ctx context.Context, router *bus.Router) error {
 				return nil
 			case err == nil:
 				answered = time.Now()
+				pause = min(max(pause, time.Duration(backlog)*quickest), longestIdlePause)
 			case time.Since(answered) > idlePatience:
 				return fmt.Errorf("the backlog could not be read for %s: %w", idlePatience, err)
 			}
+			look = time.After(pause)
 		}
 	}
 }

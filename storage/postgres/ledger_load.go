@@ -18,7 +18,7 @@ type loadStep struct {
 	scan  func(pgx.Rows) error
 }
 
-// Load implements ledger.Tx: at most eight statements in one round trip, and a second one where a payee is unknown.
+// Load implements ledger.Tx: at most nine statements in one round trip, and a second one where a payee is unknown.
 func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
 	s := ledger.NewState()
 	if err := b.load(ctx, loadSteps(k, s)); err != nil {
@@ -63,10 +63,15 @@ func loadSteps(k ledger.Keys, s *ledger.State) (steps []loadStep) {
 			steps = append(steps, loadStep{q, args, scan})
 		}
 	}
-	add(len(k.Npubs), qLoadWallets, func(rows pgx.Rows) error { return scanAccounts(rows, s) }, k.Npubs)
+	var id, balance, entries int64
+	var first, second string
+	balances := k.Balances()
+	add(len(balances), qLoadBalances, func(rows pgx.Rows) error {
+		return each(rows, func() { s.AddBalance(id, first, balance, entries) }, &id, &first, &balance, &entries)
+	}, balances)
+	add(len(k.Profiles), qLoadWallets, func(rows pgx.Rows) error { return scanAccounts(rows, s) }, k.Profiles)
 	add(len(k.Handles)+len(k.CustomHandles)+len(k.AccessKeys)+len(k.EmergencyCodes), qLoadOwners,
 		func(rows pgx.Rows) error { return scanOwners(rows, s) }, k.Handles, k.CustomHandles, k.AccessKeys, k.EmergencyCodes)
-	var first, second string
 	add(len(k.NWCSecrets), qLoadSecrets, func(rows pgx.Rows) error {
 		return each(rows, func() { s.AddSecret(first, second) }, &first, &second)
 	}, k.NWCSecrets)

@@ -82,6 +82,7 @@ func pins() map[string]pin {
 		"park_events":      {[]any{"wallet", "g", []int32{5}, []int64{7}, text("n5"), text("why"), []int32{1}}, "", 1},
 		"note_action":      {[]any{"wallet", "g", "n5", "retry", "a", "", 1, 1, 1, ""}, "parked_action_pkey", 10},
 
+		"load_balances":   {[]any{text("n1", "n2")}, "registeredsafebox.npub", 2},
 		"load_wallets":    {[]any{text("n1", "n2")}, "registeredsafebox.npub", 2},
 		"load_awaited":    {[]any{"wallet", "g", []int32{5, 5}, []int64{7, 8}, text("n0", "n6")}, "event_log_pkey event_log_registration registeredsafebox.npub", 200},
 		"load_owners":     {[]any{text("h1"), text("c1"), text("k1"), text("e1")}, "registeredsafebox.access_key registeredsafebox.custom_handle registeredsafebox.emergency_code registeredsafebox.handle", 4},

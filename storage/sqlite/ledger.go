@@ -27,15 +27,18 @@ func (l *loader) load(keys int, q storage.Query, dest []any, add func(), args ..
 	l.err = err
 }
 
-// Load implements ledger.Tx: at most nine statements. The write lock is the lock on the wallets.
+// Load implements ledger.Tx: at most ten statements. The write lock is the lock on the wallets.
 func (b *Batch) Load(ctx context.Context, k ledger.Keys) (*ledger.State, error) {
 	s := ledger.NewState()
 	l := loader{ctx: ctx, query: b.tx.query}
+	balances := k.Balances()
 	var a ledger.Account
-	l.load(len(k.Npubs), qLoadWallets, []any{
+	l.load(len(balances), qLoadBalances, []any{&a.ID, &a.Npub, &a.Balance, &a.EntryCount},
+		func() { s.AddBalance(a.ID, a.Npub, a.Balance, a.EntryCount) }, array(balances))
+	l.load(len(k.Profiles), qLoadWallets, []any{
 		&a.ID, &a.Npub, &a.Handle, &a.CustomHandle, &a.Owner, &a.HomeRelay, &a.OnboardCode, &a.AccessKey, &a.EmergencyCode,
 		&a.CurrencyCode, &a.Balance, &a.OpeningBalance, &a.EntryCount,
-	}, func() { s.AddAccount(a) }, array(k.Npubs))
+	}, func() { s.AddAccount(a) }, array(k.Profiles))
 	var first, second, third string
 	l.loadRecords(s, k)
 	l.load(len(k.Handles)+len(k.CustomHandles)+len(k.AccessKeys)+len(k.EmergencyCodes), qLoadOwners,

@@ -51,7 +51,7 @@ var pins = map[string]string{
 	"join_group": "", "cursors": "event_cursor", "claim": "event_cursor", "read_batch": "event_log", "blocked_subjects": "parked_event l p",
 	"claim_parked": "parked_event l", "move_cursor": "event_cursor", "unpark_events": "parked_event", "park_events": "", "note_action": "parked_action",
 
-	"load_wallets": "registeredsafebox", "load_awaited": "t r c",
+	"load_balances": "registeredsafebox", "load_wallets": "registeredsafebox", "load_awaited": "t r c",
 	"load_owners":  "registeredsafebox registeredsafebox registeredsafebox registeredsafebox",
 	"load_secrets": "nwcsecret", "load_quotes": "paymentquote", "load_nwc_events": "nwcevent", "load_nonces": "nfcrequesternonce",
 	"load_offers": "receiveofferbootstrap",

@@ -23,6 +23,7 @@ var (
 	qParkEvents      = queries.Get("park_events")
 	qNoteAction      = queries.Get("note_action")
 
+	qLoadBalances       = queries.Get("load_balances")
 	qLoadWallets        = queries.Get("load_wallets")
 	qLoadAwaited        = queries.Get("load_awaited")
 	qLoadOwners         = queries.Get("load_owners")

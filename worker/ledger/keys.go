@@ -24,6 +24,7 @@ type Transfer struct {
 // Keys are what a batch may touch, sorted and without repeats.
 type Keys struct {
 	Npubs          []string // wallets: subjects and payees
+	Profiles       []string // those of Npubs of which more than the balance matters
 	Handles        []string
 	CustomHandles  []string
 	AccessKeys     []string // secret
@@ -44,7 +45,7 @@ func KeysOf(commands []Command) Keys {
 		k.add(c)
 	}
 	for _, s := range []*[]string{
-		&k.Npubs, &k.Handles, &k.CustomHandles, &k.AccessKeys, &k.EmergencyCodes, &k.NWCSecrets, &k.Quotes,
+		&k.Npubs, &k.Profiles, &k.Handles, &k.CustomHandles, &k.AccessKeys, &k.EmergencyCodes, &k.NWCSecrets, &k.Quotes,
 		&k.NWCEvents, &k.Offers, &k.Currencies,
 	} {
 		slices.Sort(*s)
@@ -72,21 +73,39 @@ func (k *Keys) add(c Command) {
 		k.AccessKeys = appendSet(k.AccessKeys, p.AccessKey)
 		k.EmergencyCodes = appendSet(k.EmergencyCodes, p.EmergencyCode)
 	case event.WalletUpdated:
+		k.Profiles = append(k.Profiles, c.Subject)
 		k.CustomHandles = appendSet(k.CustomHandles, p.CustomHandle.Value)
 	case event.WalletAccessKeyRotated:
+		k.Profiles = append(k.Profiles, c.Subject)
 		k.AccessKeys = appendSet(k.AccessKeys, p.AccessKey)
 	case event.WalletNWCRotated:
 		k.NWCSecrets = append(k.NWCSecrets, p.NWCSecret)
 	case event.FundsTransferred:
 		k.Npubs, k.Transfers = append(k.Npubs, p.To), append(k.Transfers, Transfer{c.Place(), p.To})
 	case event.QuoteCreated:
-		k.Quotes = append(k.Quotes, p.Quote)
+		k.Profiles, k.Quotes = append(k.Profiles, c.Subject), append(k.Quotes, p.Quote)
 	case event.QuotePaid:
-		k.Quotes = append(k.Quotes, p.Quote)
+		k.Profiles, k.Quotes = append(k.Profiles, c.Subject), append(k.Quotes, p.Quote)
 	case event.NWCReceived:
 		k.NWCEvents = append(k.NWCEvents, p.EventID)
 	}
 	k.Npubs = append(k.Npubs, c.Subject)
+}
+
+// Balances are the wallets of which only the balance matters: those of Npubs that are not among Profiles.
+func (k Keys) Balances() []string {
+	if len(k.Profiles) == 0 {
+		return k.Npubs
+	}
+	npubs, profiles := make([]string, 0, len(k.Npubs)), k.Profiles
+	for _, npub := range k.Npubs {
+		if len(profiles) > 0 && profiles[0] == npub {
+			profiles = profiles[1:]
+			continue
+		}
+		npubs = append(npubs, npub)
+	}
+	return npubs
 }
 
 func appendSet(list []string, s *string) []string {

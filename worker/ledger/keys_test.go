@@ -19,17 +19,17 @@ func TestKeysOfEachEvent(t *testing.T) {
 		{"a", registered("a", withCustom("c"), withKey("k"), withCode("e")), ledger.Keys{
 			Npubs: []string{"a"}, Handles: []string{"@a"}, CustomHandles: []string{"c"}, AccessKeys: []string{"k"}, EmergencyCodes: []string{"e"},
 		}},
-		{"a", event.WalletUpdated{Owner: set("x")}, ledger.Keys{Npubs: []string{"a"}}},
-		{"a", event.WalletUpdated{CustomHandle: null}, ledger.Keys{Npubs: []string{"a"}}},
-		{"a", event.WalletUpdated{CustomHandle: set("c")}, ledger.Keys{Npubs: []string{"a"}, CustomHandles: []string{"c"}}},
-		{"a", event.WalletAccessKeyRotated{}, ledger.Keys{Npubs: []string{"a"}}},
-		{"a", event.WalletAccessKeyRotated{AccessKey: ptr("k")}, ledger.Keys{Npubs: []string{"a"}, AccessKeys: []string{"k"}}},
+		{"a", event.WalletUpdated{Owner: set("x")}, ledger.Keys{Npubs: []string{"a"}, Profiles: []string{"a"}}},
+		{"a", event.WalletUpdated{CustomHandle: null}, ledger.Keys{Npubs: []string{"a"}, Profiles: []string{"a"}}},
+		{"a", event.WalletUpdated{CustomHandle: set("c")}, ledger.Keys{Npubs: []string{"a"}, Profiles: []string{"a"}, CustomHandles: []string{"c"}}},
+		{"a", event.WalletAccessKeyRotated{}, ledger.Keys{Npubs: []string{"a"}, Profiles: []string{"a"}}},
+		{"a", event.WalletAccessKeyRotated{AccessKey: ptr("k")}, ledger.Keys{Npubs: []string{"a"}, Profiles: []string{"a"}, AccessKeys: []string{"k"}}},
 		{"a", event.WalletNWCRotated{NWCSecret: "s"}, ledger.Keys{Npubs: []string{"a"}, NWCSecrets: []string{"s"}}},
 		{"a", event.FundsCredited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
 		{"a", event.FundsDebited{Amount: 1}, ledger.Keys{Npubs: []string{"a"}}},
 		{"b", event.FundsTransferred{To: "a", Amount: 1}, ledger.Keys{Npubs: []string{"a", "b"}, Transfers: []ledger.Transfer{{Place: event.Place{Partition: 7, Position: 1}, Payee: "a"}}}},
-		{"a", event.QuoteCreated{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
-		{"a", event.QuotePaid{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Quotes: []string{"q"}}},
+		{"a", event.QuoteCreated{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Profiles: []string{"a"}, Quotes: []string{"q"}}},
+		{"a", event.QuotePaid{Quote: "q"}, ledger.Keys{Npubs: []string{"a"}, Profiles: []string{"a"}, Quotes: []string{"q"}}},
 		{"a", event.NWCReceived{EventID: "e"}, ledger.Keys{Npubs: []string{"a"}, NWCEvents: []string{"e"}}},
 		{"pk", event.NonceUsed{RequesterPubkey: "pk", Flow: "f", Nonce: "n"}, ledger.Keys{Nonces: []ledger.Nonce{{RequesterPubkey: "pk", Flow: "f", Nonce: "n"}}}},
 		{"n", event.OfferOpened{Nonce: "n"}, ledger.Keys{Offers: []string{"n"}}},
@@ -61,7 +61,7 @@ func TestKeysAreSortedAndDistinct(t *testing.T) {
 	}
 	abc := []string{"a", "b", "c"}
 	want := ledger.Keys{
-		Npubs: abc, Handles: []string{"@a", "@b", "@c"}, CustomHandles: abc, AccessKeys: abc, EmergencyCodes: abc, NWCSecrets: abc,
+		Npubs: abc, Profiles: abc, Handles: []string{"@a", "@b", "@c"}, CustomHandles: abc, AccessKeys: abc, EmergencyCodes: abc, NWCSecrets: abc,
 		Quotes: abc, NWCEvents: abc, Offers: abc, Currencies: abc,
 	}
 	for _, c := range l.commands {
@@ -77,6 +77,19 @@ func TestKeysAreSortedAndDistinct(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(want, ledger.KeysOf(l.commands)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestBalancesAreThoseOfTheWalletsThatAreNotReadWhole(t *testing.T) {
+	l := &log{}
+	l.add("d", event.FundsTransferred{To: "b", Amount: 1}).add("c", event.QuotePaid{Quote: "q"}).add("a", event.WalletUpdated{}).
+		add("b", event.FundsCredited{Amount: 1}).add("c", event.FundsCredited{Amount: 1})
+	k := ledger.KeysOf(l.commands)
+	if diff := cmp.Diff([]string{"b", "d"}, k.Balances()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"a", "c"}, k.Profiles); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -33,8 +33,11 @@ func among(list []string, value *string) bool { return value != nil && slices.Co
 func (m *memory) load(k ledger.Keys) *ledger.State {
 	s := ledger.NewState()
 	for _, w := range m.Wallets {
-		if slices.Contains(k.Npubs, w.Npub) {
+		switch {
+		case slices.Contains(k.Profiles, w.Npub):
 			s.AddAccount(w)
+		case slices.Contains(k.Balances(), w.Npub):
+			s.AddBalance(w.ID, w.Npub, w.Balance, w.EntryCount)
 		}
 	}
 	for _, w := range m.Wallets {

@@ -118,9 +118,18 @@ func NewState() *State {
 
 // AddAccount adds a wallet that the database has, with the values it holds.
 func (s *State) AddAccount(a Account) {
-	a.base.balance, a.base.entries = a.Balance, a.EntryCount
-	s.accounts[a.Npub] = &a
+	s.add(&a)
 	s.own(&a)
+}
+
+// AddBalance adds a wallet that is none of Keys.Profiles, with its row's id, its balance in sats and its entry count.
+func (s *State) AddBalance(id int64, npub string, balance, entries int64) {
+	s.add(&Account{ID: id, Npub: npub, Balance: balance, EntryCount: entries})
+}
+
+func (s *State) add(a *Account) {
+	a.base.balance, a.base.entries = a.Balance, a.EntryCount
+	s.accounts[a.Npub] = a
 }
 
 func (s *State) own(a *Account) {

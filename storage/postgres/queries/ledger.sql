@@ -1,5 +1,9 @@
+-- name: load_balances
+-- Not locked, nor are those of load_wallets: what a lane decides holds whatever others pay into these wallets meanwhile;
+-- store_journal adds to that.
+SELECT id, npub, balance, entry_count FROM registeredsafebox WHERE npub = ANY ($1)
+
 -- name: load_wallets
--- Not locked: what a lane decides holds whatever others pay into these wallets meanwhile; store_journal adds to that.
 SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_key, emergency_code, currency_code,
     balance, opening_balance, entry_count
 FROM registeredsafebox WHERE npub = ANY ($1)

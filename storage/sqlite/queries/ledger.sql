@@ -1,3 +1,6 @@
+-- name: load_balances
+SELECT id, npub, balance, entry_count FROM registeredsafebox WHERE npub IN (SELECT value FROM json_each(?1))
+
 -- name: load_wallets
 SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_key, emergency_code, currency_code,
     balance, opening_balance, entry_count

@@ -162,7 +162,8 @@ func (h *hand) undo(opened int) {
 type handBatch struct {
 	partition, after, upTo  int64
 	events                  int
-	npubs, quotes           []string
+	balances, profiles      []string // npubs
+	quotes                  []string
 	moved, entries, created [][]any // the arguments of each row
 	settled                 []string
 }
@@ -246,6 +247,7 @@ func (h *hand) plan(opened int) ([]handBatch, error) {
 	var b *handBatch
 	var last map[any][]any     // by npub: what its wallet is moved to
 	var created map[string]int // by quote: its place in b.created
+	var whole map[any]bool     // by npub: more than its balance is read
 	// The batches come partition by partition here, and came by turns there: a later one must not take a wallet back.
 	newest := map[any][]any{}
 	finish := func() {
@@ -254,7 +256,11 @@ func (h *hand) plan(opened int) ([]handBatch, error) {
 				to = known
 			}
 			newest[npub] = to
-			b.npubs = append(b.npubs, npub.(string))
+			if whole[npub] {
+				b.profiles = append(b.profiles, npub.(string))
+			} else {
+				b.balances = append(b.balances, npub.(string))
+			}
 			b.moved = append(b.moved, append([]any{ids[npub]}, to...))
 		}
 	}
@@ -267,7 +273,7 @@ func (h *hand) plan(opened int) ([]handBatch, error) {
 				finish()
 			}
 			all = append(all, handBatch{partition: partition, after: position - 1})
-			b, last, created = &all[len(all)-1], map[any][]any{}, map[string]int{}
+			b, last, created, whole = &all[len(all)-1], map[any][]any{}, map[string]int{}, map[any]bool{}
 		}
 		b.entries = append(b.entries, []any{partition, position, leg, e[6], e[7], typ, e[8], e[9], e[10], e[11], e[12], e[13]})
 		last[e[6]] = []any{e[12], e[7]}
@@ -279,7 +285,13 @@ func (h *hand) plan(opened int) ([]handBatch, error) {
 			Quote, Mint string
 			Amount      int64
 		}
-		if typ != event.TypeQuoteCreated && typ != event.TypeQuotePaid {
+		switch typ {
+		case event.TypeWalletUpdated:
+			whole[e[3]] = true
+			continue
+		case event.TypeQuoteCreated, event.TypeQuotePaid:
+			whole[e[3]] = true
+		default:
 			continue
 		}
 		if err := json.Unmarshal([]byte(fmt.Sprint(e[4])), &d); err != nil {
@@ -308,7 +320,8 @@ func (h *hand) batch(b handBatch) {
 	h.rows(own("claim"), event.Topic, "ledger", b.partition)
 	h.rows(own("read_batch"), event.Topic, b.partition, b.after, b.events)
 	h.rows(own("blocked_subjects"), event.Topic, "ledger", b.partition, b.after, b.upTo)
-	h.rows(own("load_wallets"), list(b.npubs))
+	h.rows(own("load_balances"), list(b.balances))
+	h.rows(own("load_wallets"), list(b.profiles))
 	ids := map[any]any{}
 	if len(b.quotes) > 0 {
 		for _, q := range h.rows(own("load_quotes"), list(b.quotes)) {
