@@ -38,6 +38,7 @@ type Batch struct {
 	actions []event.ParkedAction
 	queued  pgx.Batch
 	names   []string // of the queued statements
+	waited  time.Duration
 }
 
 type parkedColumns struct {
@@ -146,11 +147,11 @@ func (b *Batch) queue(q storage.Query, args ...any) {
 // begin queues the statements that open the transaction.
 func (b *Batch) begin() {
 	b.queue(qBeginBatch)
-	b.queue(qPreferIndexes)
+	b.queue(qSettlePlans)
 }
 
 func begun(results pgx.BatchResults) error {
-	for _, q := range []storage.Query{qBeginBatch, qPreferIndexes} {
+	for _, q := range []storage.Query{qBeginBatch, qSettlePlans} {
 		if _, err := results.Exec(); err != nil {
 			return wrap(q.Name, err)
 		}
@@ -170,12 +171,18 @@ func (b *Batch) send(ctx context.Context, read func(pgx.BatchResults) error) err
 	return wrap(qBeginBatch.Name, closeErr)
 }
 
-// sendAll sends what is queued where no result matters.
+// sendAll sends what is queued where no result matters but what the journal's statement says.
 func (b *Batch) sendAll(ctx context.Context) error {
 	names := b.names
 	return b.send(ctx, func(results pgx.BatchResults) error {
 		for _, name := range names {
-			if _, err := results.Exec(); err != nil {
+			var err error
+			if name == qStoreJournal.Name {
+				err = results.QueryRow().Scan(&b.waited)
+			} else {
+				_, err = results.Exec()
+			}
+			if err != nil {
 				return wrap(name, err)
 			}
 		}
@@ -259,6 +266,9 @@ func (b *Batch) Cursors() map[int]int64 { return b.cursors }
 
 // Blocked implements event.Batch.
 func (b *Batch) Blocked() map[string]bool { return b.blocked }
+
+// Waited implements event.Batch.
+func (b *Batch) Waited() time.Duration { return b.waited }
 
 // Park implements event.Batch.
 func (b *Batch) Park(r event.Record, cause string, attempts int) {

@@ -9,13 +9,14 @@ import (
 	"github.com/safebox/safebox/worker/ledger"
 )
 
-// Store implements ledger.Tx: it queues at most twelve set-based statements, which Commit sends. The one that locks wallets
-// comes first, so that no row of them is locked out of order.
+// Store implements ledger.Tx: it queues at most twelve set-based statements, which Commit sends. Of those that touch wallets
+// the journal's comes first, so that no row of them is locked out of order; and what touches none comes before, so that
+// wallets are locked for as short as may be.
 func (b *Batch) Store(_ context.Context, c ledger.Changes) error {
-	b.storeJournal(c)
-	b.storeWallets(c)
 	b.storeQuotes(c)
 	b.storeRecords(c)
+	b.storeJournal(c)
+	b.storeWallets(c)
 	return nil
 }
 

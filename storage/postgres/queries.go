@@ -13,7 +13,7 @@ var (
 	qRecordedAt          = queries.Get("recorded_at")
 
 	qBeginBatch      = queries.Get("begin_batch")
-	qPreferIndexes   = queries.Get("prefer_indexes")
+	qSettlePlans     = queries.Get("settle_plans")
 	qCommitBatch     = queries.Get("commit_batch")
 	qRollbackBatch   = queries.Get("rollback_batch")
 	qJoinGroup       = queries.Get("join_group")

@@ -133,6 +133,9 @@ func (b *Batch) Open(r event.Record) (_ event.Record, err error) {
 // Cursors implements event.Batch.
 func (b *Batch) Cursors() map[int]int64 { return b.cursors }
 
+// Waited implements event.Batch: who has the write lock waits for nobody.
+func (b *Batch) Waited() time.Duration { return 0 }
+
 // Blocked implements event.Batch.
 func (b *Batch) Blocked() map[string]bool { return b.blocked }
 

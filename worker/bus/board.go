@@ -17,7 +17,8 @@ type board struct {
 	parts   [event.Partitions]part
 	next    int
 	batch   int
-	begun   bool          // a look has told where the cursors are
+	begun   bool // a look has told where the cursors are
+	crowd   crowd
 	most    int           // partitions with few records each that are handed out together
 	changed chan struct{} // closed and replaced when there may be new work
 }
@@ -54,10 +55,13 @@ type report struct {
 	claimed bool // another lane has the partition: nothing was learned
 	ours    bool // records were processed, or tried
 	trouble trouble
+	// Of the batch, in the first of its reports: how long it took, and how long of that it waited for rows of others.
+	took, waited time.Duration
 }
 
-func newBoard(batch, most int) *board {
-	return &board{batch: batch, most: most, next: rand.IntN(event.Partitions), changed: make(chan struct{})}
+// newBoard makes the board of so many lanes; 0: any number.
+func newBoard(batch, most, lanes int) *board {
+	return &board{batch: batch, most: most, crowd: newCrowd(lanes), next: rand.IntN(event.Partitions), changed: make(chan struct{})}
 }
 
 // behind tells whether the log goes on after the cursors that the board knows.
@@ -172,6 +176,9 @@ func (b *board) take(ctx context.Context) (partitions []int, limit int, ok bool)
 // slowly takes one transaction together and not one a partition. It returns none, and how long to wait for one whose pause
 // ends, 0 when none has work.
 func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duration) {
+	if pause := b.crowd.pause(now); pause > 0 {
+		return nil, 0, pause
+	}
 	begin, share := b.next, int64(b.batch/b.most)
 	passed := false // one that has to be picked alone
 	for i := range b.parts {
@@ -202,6 +209,9 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 			break
 		}
 	}
+	if len(picked) > 0 {
+		b.crowd.enter(now)
+	}
 	switch {
 	case len(picked) > 1:
 		return picked, int(share), 0
@@ -217,7 +227,7 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 func (b *board) give(partitions []int, reports []report) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	more := false
+	more := b.crowd.leave(time.Now(), reports[0].took, reports[0].waited)
 	for i, p := range partitions {
 		part, r := &b.parts[p], reports[i]
 		part.taken = false

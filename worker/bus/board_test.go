@@ -30,7 +30,7 @@ func take(t *testing.T, b *board) int {
 }
 
 func TestABusyPartitionDoesNotStarveTheOthers(t *testing.T) {
-	b := newBoard(100, 1)
+	b := newBoard(100, 1, 0)
 	b.news(heads(3, 40, 60), event.Positions{})
 	taken := map[int]int{}
 	for range 9 {
@@ -46,7 +46,7 @@ func TestABusyPartitionDoesNotStarveTheOthers(t *testing.T) {
 }
 
 func TestAPartitionIsTakenByOneLaneAtATime(t *testing.T) {
-	b := newBoard(100, 1)
+	b := newBoard(100, 1, 0)
 	b.news(heads(7), event.Positions{})
 	if p := take(t, b); p != 7 {
 		t.Fatalf("took %d", p)
@@ -74,7 +74,7 @@ func TestALaneIsWokenByNewsByAPartitionGivenBackAndByTheEndOfAPause(t *testing.T
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBoard(100, 1)
+			b := newBoard(100, 1, 0)
 			c.before(b)
 			taken := make(chan int)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -93,7 +93,7 @@ func TestALaneIsWokenByNewsByAPartitionGivenBackAndByTheEndOfAPause(t *testing.T
 
 // What comes in slowly is taken together, and does not keep a long backlog from its turn.
 func TestPartitionsWithFewRecordsAreTakenTogether(t *testing.T) {
-	b := newBoard(100, 4) // few are 25
+	b := newBoard(100, 4, 0) // few are 25
 	b.next = 0
 	b.news(event.Positions{1: 3, 2: 500, 3: 25, 5: 26, 7: 1, 8: 1, 9: 1}, event.Positions{})
 	type turn struct {
@@ -122,7 +122,7 @@ func TestPartitionsWithFewRecordsAreTakenTogether(t *testing.T) {
 
 // Who loses a partition again and again comes ever more rarely, and learns nothing by it.
 func TestAnOnlookerStepsBack(t *testing.T) {
-	b := newBoard(100, 1)
+	b := newBoard(100, 1, 0)
 	b.news(heads(1), event.Positions{})
 	b.parts[1].trouble, b.parts[1].alone, b.parts[1].limit = trouble{failures: 2}, true, 7
 	before := b.parts[1]
@@ -149,7 +149,7 @@ func TestAnOnlookerStepsBack(t *testing.T) {
 
 // Work stays with the subscriber that had the partition last, as long as that one goes on.
 func TestWorkIsLeftToTheSubscriberThatHadThePartitionLast(t *testing.T) {
-	b := newBoard(100, 1)
+	b := newBoard(100, 1, 0)
 	b.news(heads(1), event.Positions{1: 10}) // the first look: nobody knows whose it is
 	b.news(event.Positions{1: 11}, event.Positions{})
 	if take(t, b) != 1 {
@@ -184,7 +184,7 @@ func TestWorkIsLeftToTheSubscriberThatHadThePartitionLast(t *testing.T) {
 
 // Announcements are hints: one that lies costs one claim.
 func TestAnEmptyClaimEndsWhatWasAnnounced(t *testing.T) {
-	b := newBoard(100, 1)
+	b := newBoard(100, 1, 0)
 	b.news(event.Positions{1: 1 << 60}, event.Positions{})
 	take(t, b)
 	b.give([]int{1}, []report{{seen: 5}})
@@ -201,7 +201,7 @@ func TestAnEmptyClaimEndsWhatWasAnnounced(t *testing.T) {
 }
 
 func TestWhatAnotherSubscriberHasProcessedIsNoWork(t *testing.T) {
-	b := newBoard(100, 1)
+	b := newBoard(100, 1, 0)
 	if !b.behind(heads(1)) {
 		t.Error("a log with events is not news to an empty board")
 	}

@@ -12,6 +12,11 @@
 // are announced with their positions, and a scout looks for itself every Poll. The subscriber that processed a partition last
 // has its next records for itself for a moment (30 ms); then the others look at the cursors, and help where nothing moved.
 //
+// As many lanes are at work as do not wait for one another. The database tells how long a batch waited for rows that others
+// had: transfers to the same wallets, say. Where more than one lane is always waiting, one fewer is at work, and where hardly
+// one is, one more, beginning with one. They step in at once for lanes that do not come back (for 100 ms), so that what is
+// stuck holds up no more than itself.
+//
 // Invariants:
 //
 //  1. Records of one partition are handled in the order of the log, each after the one before was done with.

@@ -31,7 +31,7 @@ func NewLane(b *Bus, o SubscriberOptions, topic string, out chan *message.Messag
 	if err != nil {
 		return nil, err
 	}
-	board := newBoard(s.options.Batch, s.options.Together)
+	board := newBoard(s.options.Batch, s.options.Together, 0)
 	board.next = partition
 	return &Lane{&subscription{Subscriber: s, topic: topic, out: out, board: board, hurry: make(chan struct{})}}, nil
 }

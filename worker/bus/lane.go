@@ -25,15 +25,23 @@ func (s *subscription) process(ctx context.Context, ps []int, limit int) []repor
 		ctx, end = s.bus.span(ctx, "batch")
 		defer end()
 	}
-	run := &run{subscription: s, partition: ps[0], limit: limit, clock: time.Now(), phases: map[string]time.Duration{}}
+	began := time.Now()
+	run := &run{subscription: s, partition: ps[0], limit: limit, clock: began, phases: map[string]time.Duration{}}
 	defer run.end()
+	var reports []report
 	if len(ps) > 1 {
-		return run.together(ctx, ps)
+		reports = run.together(ctx, ps)
+	} else {
+		run.trouble = s.board.troubleOf(ps[0])
+		rep := run.one(ctx)
+		rep.ours = run.batch == nil || len(run.batch.Records()) > 0
+		reports = []report{rep}
 	}
-	run.trouble = s.board.troubleOf(ps[0])
-	rep := run.one(ctx)
-	rep.ours = run.batch == nil || len(run.batch.Records()) > 0
-	return []report{rep}
+	if run.batch != nil {
+		reports[0].waited = run.batch.Waited()
+	}
+	reports[0].took = time.Since(began)
+	return reports
 }
 
 // one processes a batch of one partition.

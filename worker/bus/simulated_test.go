@@ -102,6 +102,7 @@ type batchInMemory struct {
 
 func (b *batchInMemory) Records() []event.Record              { return b.records }
 func (b *batchInMemory) Cursors() map[int]int64               { return b.cursors }
+func (b *batchInMemory) Waited() time.Duration                { return 0 }
 func (b *batchInMemory) Blocked() map[string]bool             { return b.blocked }
 func (b *batchInMemory) Note(event.ParkedAction)              {}
 func (b *batchInMemory) Rollback()                            { b.end() }

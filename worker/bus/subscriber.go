@@ -81,7 +81,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, err
 	}
 	sub := &subscription{
-		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch, s.options.Together), hurry: make(chan struct{}),
+		Subscriber: s, topic: topic, out: make(chan *message.Message), board: newBoard(s.options.Batch, s.options.Together, s.options.Lanes), hurry: make(chan struct{}),
 	}
 	s.boards = append(s.boards, sub.board)
 	s.running.Add(1)

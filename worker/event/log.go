@@ -153,6 +153,8 @@ type Batch interface {
 	// Commit moves the cursor of each partition in upTo to the position of its last record that was processed or parked, and
 	// commits.
 	Commit(ctx context.Context, upTo map[int]int64) error
+	// Waited is how long Commit waited for rows that other batches had, as far as the database tells.
+	Waited() time.Duration
 	// Rollback gives the partitions back with nothing done. After Commit it does nothing.
 	Rollback()
 }
