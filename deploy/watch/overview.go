@@ -77,7 +77,7 @@ func overview() Dashboard {
 			{"Work", []Panel{
 				{
 					Title: "Lanes at work", Unit: Count,
-					Description: "Lanes of each replica that work on a batch now. At their maximum (SAFEBOX_LANES) with a growing backlog: more lanes or replicas help, until the database is full.",
+					Description: "Lanes of each replica that work on a batch now. At their maximum (SAFEBOX_LANES) with a growing backlog: more lanes or replicas help, until the database is full. Fewer, with a backlog: more would only wait for one another's wallets; the server is the limit.",
 					Queries:     []Query{{sum(of(m.LanesBusy), "instance"), "{{instance}}"}},
 				},
 				{
