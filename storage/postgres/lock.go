@@ -17,6 +17,7 @@ import (
 
 var (
 	qInitBackend  = queries.Get("init_backend")
+	qInitLocked   = queries.Get("init_locked")
 	qInitTryLock  = queries.Get("init_try_lock")
 	qInitLockHeld = queries.Get("init_lock_held")
 	qInitUnlock   = queries.Get("init_unlock")
@@ -46,8 +47,8 @@ type locker struct{ db *DB }
 // TryLock implements initlock.Locker. It asks through the pool first, so that being refused costs one statement and no
 // connection, however many wait.
 func (l locker) TryLock(ctx context.Context, name string) (initlock.Lease, error) {
-	_, held, err := l.Holder(ctx)
-	if err != nil {
+	var held bool
+	if err := l.db.queryRow(ctx, qInitLocked, nil, &held); err != nil {
 		return nil, err
 	}
 	if held {

@@ -79,7 +79,7 @@ func TestABatchTellsHowLongItWaitedForRows(t *testing.T) {
 			t.Fatal(err)
 		}
 		go func() {
-			defer other.Close(ctx) //nolint:errcheck // it has nothing to report
+			defer other.Close(ctx)
 			// From when the batch waits for it, the wallet is held for as long as is said.
 			_, err := tx.Exec(ctx, `DO $$ BEGIN
 				WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP PERFORM pg_sleep(0.005); END LOOP;

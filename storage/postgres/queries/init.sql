@@ -14,6 +14,14 @@ WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND classid = 0 AND objid = 841337001 AND objsubid = 1;
 
+-- Many may wait, and ask this again and again: it looks at no session.
+-- name: init_locked
+SELECT count(*) > 0
+FROM pg_locks
+WHERE locktype = 'advisory' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND classid = 0 AND objid = 841337001 AND objsubid = 1;
+
 -- name: init_session_holds
 SELECT count(*) > 0
 FROM pg_locks

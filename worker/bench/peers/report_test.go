@@ -229,8 +229,8 @@ func (r *report) markdown() string {
 	}
 	p("\nEach figure is the median of %s, with the least and the most where there was more than one; a ratio is that of the values of",
 		plural(r.sizes.rounds, "round"))
-	p("one round. Rows of a start, of idle replicas, of a long backlog and of the minutes under a snapshot are measured once. After")
-	p("each drain, by whoever, the audit was asked and was clean.\n")
+	p("one round. Rows of idle replicas, of a long backlog and of the minutes under a snapshot are measured once; those of a start are")
+	p("the medians of five starts. After each drain, by whoever, the audit was asked and was clean.\n")
 	p("## What was measured\n")
 	p("- The workload: %s mixed events on %s wallets; %s of the same for the peers, whose rate needs no more.",
 		grouped(fmt.Sprint(r.sizes.events)), grouped(fmt.Sprint(wallets)), grouped(fmt.Sprint(r.sizes.ofPeers)))
