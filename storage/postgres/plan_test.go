@@ -270,6 +270,27 @@ func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 	}
 }
 
+// A plan for any arguments takes a batch for a tenth of the log: on five million events its cost would have it compiled, or
+// shared out to processes, at ten milliseconds a claim.
+func TestABatchsPlansAreNeitherCompiledNorSharedOut(t *testing.T) {
+	ctx := storagetest.Context(t)
+	conn := toReady(t)
+	for _, name := range []string{"begin_batch", "settle_plans"} {
+		if _, err := conn.Exec(ctx, queries.Get(name).SQL, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	var jit, workers, mode string
+	err := conn.QueryRow(ctx, `SELECT current_setting('jit'), current_setting('max_parallel_workers_per_gather'), current_setting('plan_cache_mode')`).
+		Scan(&jit, &workers, &mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if jit != "off" || workers != "0" || mode != "force_generic_plan" {
+		t.Errorf("jit is %s, workers are %s, and the plans are %s", jit, workers, mode)
+	}
+}
+
 func (p plan) has(node string) (has bool) {
 	p.walk(func(p plan) { has = has || p.Type == node })
 	return has

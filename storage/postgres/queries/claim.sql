@@ -4,8 +4,10 @@ BEGIN ISOLATION LEVEL READ COMMITTED
 -- name: settle_plans
 -- Whatever the tables' statistics say: a plan that was made while a table was empty, and is kept by the connection, would
 -- read it whole for each key once it has grown. Every table that a batch looks into has an index for what it looks for, and
--- is read in its order; so the plan is the same for any arguments, and is not made anew for those of each batch.
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)
+-- is read in its order; so the plan is the same for any arguments, and is not made anew for those of each batch. What such a plan
+-- believes of the work, a tenth of a table, is no reason to compile it or to start processes for it.
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
 
 -- name: commit_batch
 COMMIT
