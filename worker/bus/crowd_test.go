@@ -18,10 +18,11 @@ func crowded() *board {
 	return b
 }
 
-// fill lets lanes take partitions until no more may, and returns what they took.
+// fill lets lanes take partitions, all at one moment, until no more may, and returns what they took.
 func fill(b *board) (taken [][]int) {
+	now := time.Now()
 	for {
-		ps, _, _ := b.pick(time.Now())
+		ps, _, _ := b.pick(now)
 		if len(ps) == 0 {
 			return taken
 		}
