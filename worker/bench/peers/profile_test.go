@@ -76,7 +76,7 @@ func (l *lab) profileOf(url string) (p profile, err error) {
 	var looking sync.WaitGroup
 	var looked error
 	looking.Go(func() { p.waits, looked = waits(ctx, url) })
-	t, err := cluster(l.b, url).Drain(l.ctx, l.events, nil)
+	t, err := bulk(l.b, url).Drain(l.ctx, l.events, nil)
 	stop()
 	looking.Wait()
 	p.rate, p.engine = t.Rate(), (ownProcessorTime()-before).Seconds()*1e6/float64(l.events)

@@ -216,12 +216,13 @@ func (l *lab) drain(c bench.Cluster, s bench.Shape) (float64, error) {
 }
 
 func (l *lab) drains() error {
-	drain := func(url string, s bench.Shape) (float64, error) { return l.drain(cluster(l.b, url), s) }
+	drain := func(url string, s bench.Shape) (float64, error) { return l.drain(bulk(l.b, url), s) }
 	engine := func(s bench.Shape) func(url string) (float64, error) {
 		return func(url string) (float64, error) { return drain(url, s) }
 	}
 	parties := []party{
 		{"safebox", l.copyOf("uniform", engine(l.uniform()))},
+		{"default", l.copyOf("uniform", func(url string) (float64, error) { return l.drain(cluster(l.b, url), l.uniform()) })},
 		{"zipf", l.copyOf("zipf", engine(l.zipf()))},
 		{"hot", l.copyOf("hot", engine(l.hot()))},
 		{"snapshot", l.copyOf("uniform", func(url string) (rate float64, err error) {
@@ -253,7 +254,7 @@ func (l *lab) replicas() error {
 	var parties []party
 	for _, n := range []int{1, 2, 4} {
 		parties = append(parties, party{fmt.Sprint(n), l.copyOf("uniform", func(url string) (float64, error) {
-			c := cluster(l.b, url)
+			c := bulk(l.b, url)
 			c.Replicas, c.Lanes = n, 1
 			return l.drain(c, l.uniform())
 		})})
