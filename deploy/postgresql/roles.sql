@@ -46,7 +46,7 @@ BEGIN
         ('nwcevent', 'INSERT'),
         ('nfcrequesternonce', 'INSERT'),
         ('receiveofferbootstrap', 'INSERT'),
-        ('event_cursor', 'INSERT, UPDATE (position)'),
+        ('event_cursor', 'INSERT, UPDATE (position, era)'),
         ('parked_event', 'INSERT, UPDATE (error, attempts), DELETE'),
         ('registeredsafebox', 'INSERT, UPDATE (balance, entry_count, custom_handle, owner, home_relay, access_key, currency_code)'),
         ('nwcsecret', 'INSERT, DELETE'),

@@ -53,13 +53,17 @@ CREATE TABLE event_log (
 -- Finds the registration that a transfer may have to wait for; one entry a wallet.
 CREATE INDEX event_log_registration ON event_log (subject) WHERE type = 'safebox.wallet.registered.v1';
 
--- One row a partition, updated once a batch: half of each page is kept free, so that every update stays on its page.
+-- One row a partition, updated once a batch: half of each page is kept free, so that an update stays on its page. But where
+-- someone holds a snapshot, no version of a row can go, and under one key who looks for the cursor would pass them all, and more
+-- with every batch. So the key has an era, which is another after every 64 positions: the newest version is the first of the
+-- newest era. That a partition has one row is seen to by who joins a group.
 CREATE TABLE event_cursor (
     topic          text    NOT NULL,
     consumer_group text    NOT NULL,
     partition      integer NOT NULL,
     position       bigint  NOT NULL,
-    CONSTRAINT event_cursor_pkey PRIMARY KEY (topic, consumer_group, partition)
+    era            bigint  NOT NULL DEFAULT 0,
+    CONSTRAINT event_cursor_pkey PRIMARY KEY (topic, consumer_group, partition, era)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 
 CREATE TABLE ledger_entry (

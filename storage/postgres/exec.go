@@ -116,6 +116,37 @@ func (db *DB) queryRowOn(ctx context.Context, given querier, q storage.Query, ar
 	return wrap(q.Name, err)
 }
 
+// call is a statement with its arguments.
+type call struct {
+	storage.Query
+	args []any
+}
+
+// queryAfter runs a statement after another, whose rows do not matter: a lock, or settings. Both take one round trip and one
+// transaction, and the second sees what was committed before the first had ended.
+func (db *DB) queryAfter(ctx context.Context, first, second call, read func(pgx.Rows) error) error {
+	conn, err := db.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var b pgx.Batch
+	b.Queue(first.SQL, first.args...)
+	b.Queue(second.SQL, second.args...)
+	results := conn.SendBatch(ctx, &b)
+	if _, err := results.Exec(); err != nil {
+		results.Close() //nolint:errcheck // the first error is the one that matters
+		return wrap(first.Name, err)
+	}
+	rows, _ := results.Query() // reading the rows returns the error of the query
+	err = read(rows)
+	rows.Close()
+	if closeErr := results.Close(); err == nil { // Close carries the error of the commit
+		err = closeErr
+	}
+	return wrap(second.Name, err)
+}
+
 // rows wraps the errors of pgx.Rows with the statement's name, and gives the connection back once.
 type rows struct {
 	pgx.Rows

@@ -103,26 +103,15 @@ func (c *appendColumns) grow(n int) {
 // appendOnce appends the events of the columns and gives them their receipts; or gives receipts to those that the log has,
 // and appends none.
 func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, look bool, receipts []event.Receipt) error {
-	conn, err := db.acquire(ctx)
+	var answers []answer
+	err := db.queryAfter(ctx, call{qAppendLock, []any{lockClass(topic), c.touched}}, call{qAppendEvents, []any{
+		topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata, look,
+	}}, func(rows pgx.Rows) (err error) {
+		answers, err = pgx.CollectRows(rows, pgx.RowToStructByPos[answer])
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	defer conn.Release()
-	var b pgx.Batch
-	b.Queue(qAppendLock.SQL, lockClass(topic), c.touched)
-	b.Queue(qAppendEvents.SQL, topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata, look)
-	results := conn.SendBatch(ctx, &b)
-	if _, err = results.Exec(); err != nil {
-		results.Close() //nolint:errcheck // the first error is the one that matters
-		return wrap(qAppendLock.Name, err)
-	}
-	rows, _ := results.Query() // ForEachRow returns the error of the query
-	answers, err := pgx.CollectRows(rows, pgx.RowToStructByPos[answer])
-	if closeErr := results.Close(); err == nil { // Close carries the error of the commit
-		err = closeErr
-	}
-	if err != nil {
-		return wrap(qAppendEvents.Name, err)
 	}
 	if c.receive(answers, receipts) {
 		db.wary.Store(waryAppends)
@@ -168,19 +157,25 @@ func lockClass(topic string) int32 {
 
 // Heads implements event.Log: 64 probes of the primary key.
 func (db *DB) Heads(ctx context.Context, topic string) (event.Positions, error) {
-	return db.positions(ctx, qHeads, topic)
-}
-
-// Cursors implements event.Log.
-func (db *DB) Cursors(ctx context.Context, topic, group string) (event.Positions, error) {
-	return db.positions(ctx, qCursors, topic, group)
-}
-
-func (db *DB) positions(ctx context.Context, q storage.Query, args ...any) (ps event.Positions, err error) {
-	rows, err := db.query(ctx, q, args...)
+	rows, err := db.query(ctx, qHeads, topic)
 	if err != nil {
-		return ps, err
+		return event.Positions{}, err
 	}
+	ps, err := scanPositions(rows)
+	return ps, wrap(qHeads.Name, err)
+}
+
+// Cursors implements event.Log: 64 probes of the primary key, which have to be settled, as the few rows of the table might as
+// well be read whole; but there may be many versions of them.
+func (db *DB) Cursors(ctx context.Context, topic, group string) (ps event.Positions, err error) {
+	err = db.queryAfter(ctx, call{qSettlePlans, nil}, call{qCursors, []any{topic, group}}, func(rows pgx.Rows) (err error) {
+		ps, err = scanPositions(rows)
+		return err
+	})
+	return ps, err
+}
+
+func scanPositions(rows pgx.Rows) (ps event.Positions, err error) {
 	var partition int
 	var position *int64
 	_, err = pgx.ForEachRow(rows, []any{&partition, &position}, func() error {
@@ -189,7 +184,7 @@ func (db *DB) positions(ctx context.Context, q storage.Query, args ...any) (ps e
 		}
 		return nil
 	})
-	return ps, wrap(q.Name, err)
+	return ps, err
 }
 
 // Join implements event.Log.
@@ -198,10 +193,15 @@ func (db *DB) Join(ctx context.Context, topic, group string) error {
 	return err
 }
 
-// JoinAt implements event.Log: one statement, so that of two callers one makes all of the group.
+// JoinAt implements event.Log: under a lock, so that of two callers one makes all of the group.
 func (db *DB) JoinAt(ctx context.Context, topic, group string, at event.Positions) (bool, error) {
-	n, err := db.execOn(ctx, nil, qJoinGroup, topic, group, at[:])
-	return n == event.Partitions, err
+	var joined int64
+	err := db.queryAfter(ctx, call{qJoinLock, []any{lockClass(topic)}}, call{qJoinGroup, []any{topic, group, at[:]}}, func(rows pgx.Rows) error {
+		rows.Close()
+		joined = rows.CommandTag().RowsAffected()
+		return rows.Err()
+	})
+	return joined == event.Partitions, err
 }
 
 // Announce implements event.Log: a NOTIFY, outside any append's transaction.

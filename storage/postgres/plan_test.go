@@ -70,14 +70,14 @@ func pins() map[string]pin {
 		"read_log":                {[]any{"wallet", 5, 1000, 100}, "event_log_pkey", 100},
 		"recorded_at":             {[]any{"wallet", 5, 1000}, "event_log_pkey", 1},
 
-		"join_group":       {[]any{"wallet", "new", zero[:]}, "", 0},
-		"cursors":          {[]any{"wallet", "g"}, "", 64},
-		"claim":            {[]any{"wallet", "g", []int32{5, 6}}, "", 66},
-		"claimed_events":   {[]any{"wallet", "g", 5, 500}, "event_log_pkey", 566},
-		"blocked_subjects": {[]any{"wallet", "g", []int32{1, 5, 6}, 500}, "event_log_pkey parked_event", 1300},
-		"lock_cursor":      {[]any{"wallet", "g", 5}, "", 64},
+		"join_group":       {[]any{"wallet", "new", zero[:]}, "", 4096},
+		"cursors":          {[]any{"wallet", "g"}, "event_cursor_pkey", 64},
+		"claim":            {[]any{"wallet", "g", []int32{5, 6}}, "event_cursor_pkey", 4},
+		"claimed_events":   {[]any{"wallet", "g", 5, 500}, "event_cursor_pkey event_log_pkey", 502},
+		"blocked_subjects": {[]any{"wallet", "g", []int32{1, 5, 6}, 500}, "event_cursor_pkey event_log_pkey parked_event", 1300},
+		"lock_cursor":      {[]any{"wallet", "g", 5}, "event_cursor_pkey", 1},
 		"claim_parked":     {[]any{"wallet", "g", 1, "n1"}, "event_log_pkey parked_event_subject", 100},
-		"move_cursors":     {[]any{"wallet", "g", []int32{5, 6}, []int64{1100, 1100}}, "", 66},
+		"move_cursors":     {[]any{"wallet", "g", []int32{5, 6}, []int64{1100, 1100}}, "event_cursor_pkey", 4},
 		"unpark_events":    {[]any{"wallet", "g", 1, "n1", 5000}, "parked_event_subject", 100},
 		"park_events":      {[]any{"wallet", "g", []int32{5}, []int64{7}, text("n5"), text("why"), []int32{1}}, "", 1},
 		"note_action":      {[]any{"wallet", "g", "n5", "retry", "a", "", 1, 1, 1, ""}, "parked_action_pkey", 10},
@@ -109,17 +109,20 @@ func pins() map[string]pin {
 		"entries_without_seq": {[]any{"n5", 100}, "ledger_entry_seq", 100},
 		"entries_at":          {[]any{5, 1000}, "ledger_entry_pkey", 2},
 		"parked_at":           {[]any{"wallet", "g", 1, 5}, "event_log_pkey parked_event_pkey", 2},
-		"oldest_pending":      {[]any{"wallet", "g"}, "event_log_pkey", 128},
+		"oldest_pending":      {[]any{"wallet", "g"}, "event_cursor_pkey event_log_pkey", 128},
 		"beat":                {[]any{"another", "v", 4, "ready", false}, "", 3},
 		"leave":               {[]any{"r"}, "", 3},
 		"replicas":            {[]any{time.Minute}, "", 3},
 	}
 }
 
+// settled are the statements that look for a cursor: they run after settle_plans.
+var settled = []string{"cursors", "claim", "claimed_events", "blocked_subjects", "lock_cursor", "move_cursors", "load_awaited", "oldest_pending"}
+
 // cold are the statements whose plan does not matter, and why.
 var cold = map[string]string{
 	"ping": "reads no table", "clock": "reads no table", "vitals": "for an operator who asks", "connections": "for people", "begin_batch": "no plan", "settle_plans": "no plan", "commit_batch": "no plan", "rollback_batch": "no plan", "audit_begin": "no plan",
-	"append_lock": "reads no table", "announce": "reads no table", "listen_events": "no plan",
+	"append_lock": "reads no table", "join_lock": "reads no table", "announce": "reads no table", "listen_events": "no plan",
 	"load_rates": "currencyrate has a row a currency", "store_rates": "currencyrate has a row a currency",
 	"parked": "for people, who ask for what is parked", "parked_actions": "for people", "parked_subjects": "for an operator who retries everything",
 	"parked_count": "counts what is parked, twice a minute at most; nothing is as a rule",
@@ -141,6 +144,8 @@ type plan struct {
 	Loops    float64 `json:"Actual Loops"`
 	Filtered float64 `json:"Rows Removed by Filter"`
 	Recheck  float64 `json:"Rows Removed by Index Recheck"`
+	Hit      float64 `json:"Shared Hit Blocks"`
+	Read     float64 `json:"Shared Read Blocks"`
 	Plans    []plan  `json:"Plans"`
 }
 
@@ -157,13 +162,11 @@ func toReady(t *testing.T) *pgx.Conn {
 	t.Helper()
 	url := dbtest.PostgreSQL(t)
 	storagetest.Ready(t, url)
-	ctx := storagetest.Context(t)
-	conn, err := pgx.Connect(ctx, url)
+	c, err := pgx.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close(ctx) })
-	return conn
+	return connectedTo(t, c)
 }
 
 // Every statement that the lanes, the appends, the heartbeat and the readers live on keeps its plan on tables that have grown.
@@ -270,6 +273,52 @@ func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 	}
 }
 
+// While someone holds a snapshot, no version of a cursor goes, and there is one for each batch. Who looks for a cursor must not
+// pass them all.
+func TestACursorIsFoundPastTheVersionsThatASnapshotKeeps(t *testing.T) {
+	ctx := storagetest.Context(t)
+	conn := toReady(t)
+	holder := connectedTo(t, conn.Config())
+	for _, s := range fillForPlans[:5] {
+		if _, err := conn.Exec(ctx, s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	for _, s := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM event_cursor"} {
+		if _, err := holder.Exec(ctx, s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	for position := int64(1001); position <= 4000; position++ {
+		tag, err := conn.Exec(ctx, queries.Get("move_cursors").SQL, "wallet", "g", []int32{5}, []int64{position})
+		if err != nil || tag.RowsAffected() != 1 {
+			t.Fatalf("moving the cursor to %d: %v, %v", position, tag, err)
+		}
+	}
+	pinned := pins()
+	for name, most := range map[string]float64{"cursors": 64 * 8, "claim": 40, "lock_cursor": 20, "move_cursors": 60} {
+		root, text, err := explain(t, conn, name, "force_generic_plan", pinned[name].args)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if touched := root.Hit + root.Read; touched > most {
+			t.Errorf("%s touches %.0f pages past 3,000 versions of a cursor, want at most %.0f\n%s", name, touched, most, text)
+		}
+	}
+}
+
+// connectedTo is a second connection to the same database.
+func connectedTo(t *testing.T, c *pgx.ConnConfig) *pgx.Conn {
+	t.Helper()
+	ctx := storagetest.Context(t)
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(ctx) })
+	return conn
+}
+
 // A plan for any arguments takes a batch for a tenth of the log: on five million events its cost would have it compiled, or
 // shared out to processes, at ten milliseconds a claim.
 func TestABatchsPlansAreNeitherCompiledNorSharedOut(t *testing.T) {
@@ -316,13 +365,18 @@ func explain(t *testing.T, conn *pgx.Conn, name, mode string, args []any) (plan,
 	}
 	defer conn.Exec(ctx, "DEALLOCATE pinned") //nolint:errcheck // after the rollback, which an error makes necessary
 	defer tx.Rollback(ctx)                    //nolint:errcheck // whatever it did
+	if slices.Contains(settled, name) {
+		if _, err := tx.Exec(ctx, queries.Get("settle_plans").SQL); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := tx.Exec(ctx, "SET LOCAL plan_cache_mode = "+mode); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := tx.Exec(ctx, "PREPARE pinned AS "+queries.Get(name).SQL); err != nil {
 		return plan{}, "", err
 	}
-	return explainPrepared(ctx, tx, "ANALYZE, ", "pinned", args)
+	return explainPrepared(ctx, tx, "ANALYZE, BUFFERS, ", "pinned", args)
 }
 
 type asker interface {

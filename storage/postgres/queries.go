@@ -16,6 +16,7 @@ var (
 	qSettlePlans     = queries.Get("settle_plans")
 	qCommitBatch     = queries.Get("commit_batch")
 	qRollbackBatch   = queries.Get("rollback_batch")
+	qJoinLock        = queries.Get("join_lock")
 	qJoinGroup       = queries.Get("join_group")
 	qCursors         = queries.Get("cursors")
 	qClaim           = queries.Get("claim")

@@ -153,7 +153,10 @@ func (db *DB) ParkedCount(ctx context.Context, topic, group string) (events, sub
 // OldestPending implements storage.Reader.
 func (db *DB) OldestPending(ctx context.Context, topic, group string) (time.Time, error) {
 	var at *time.Time
-	if err := db.queryRow(ctx, qOldestPending, []any{topic, group}, &at); err != nil || at == nil {
+	err := db.queryAfter(ctx, call{qSettlePlans, nil}, call{qOldestPending, []any{topic, group}}, func(rows pgx.Rows) error {
+		return each(rows, func() {}, &at)
+	})
+	if err != nil || at == nil {
 		return time.Time{}, err
 	}
 	return at.UTC(), nil

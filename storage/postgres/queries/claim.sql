@@ -15,18 +15,28 @@ COMMIT
 -- name: rollback_batch
 ROLLBACK
 
--- name: join_group
-INSERT INTO event_cursor (topic, consumer_group, partition, position)
-SELECT $1, $2, p.ord - 1, p.position FROM unnest($3::bigint[]) WITH ORDINALITY AS p (position, ord)
-ON CONFLICT DO NOTHING
+-- name: join_lock
+-- Taken before join_group, whose snapshot then sees what others have joined.
+SELECT pg_advisory_xact_lock($1::integer, -1)
 
+-- name: join_group
+INSERT INTO event_cursor (topic, consumer_group, partition, position, era)
+SELECT $1, $2, p.ord - 1, p.position, p.position / 64 FROM unnest($3::bigint[]) WITH ORDINALITY AS p (position, ord)
+WHERE (SELECT true FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.ord - 1 ORDER BY era DESC LIMIT 1) IS NULL
+
+-- Here and below the era finds a cursor's newest version; of one partition, only one version is visible.
 -- name: cursors
-SELECT partition, position FROM event_cursor WHERE topic = $1 AND consumer_group = $2
+SELECT p, (SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p ORDER BY era DESC LIMIT 1)
+FROM generate_series(0, 63) AS p
 
 -- name: claim
--- A partition without a row: another lane has it.
-SELECT partition, position FROM event_cursor
-WHERE topic = $1 AND consumer_group = $2 AND partition = ANY ($3::integer[]) FOR UPDATE SKIP LOCKED
+-- A partition without a row: another lane has it, or had it a moment ago. The row is looked for and then locked where it is:
+-- past a row that is locked, the look would go on through all of its older versions.
+SELECT c.partition, c.position
+FROM unnest($3::integer[]) AS p (partition) CROSS JOIN LATERAL (
+    SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition ORDER BY era DESC LIMIT 1
+) newest JOIN event_cursor c ON c.ctid = newest.ctid
+FOR UPDATE OF c SKIP LOCKED
 
 -- name: claimed_events
 -- After claim, once for each partition: as one statement for all, it takes three times as long for an event. Of a partition that
@@ -34,7 +44,9 @@ WHERE topic = $1 AND consumer_group = $2 AND partition = ANY ($3::integer[]) FOR
 SELECT position, source, id, type, subject, time, data, metadata, recorded_at
 FROM event_log
 WHERE topic = $1 AND partition = $3 AND position > (
-    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 FOR UPDATE SKIP LOCKED
+    SELECT position FROM event_cursor
+    WHERE ctid = (SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 ORDER BY era DESC LIMIT 1)
+    FOR UPDATE SKIP LOCKED
 )
 ORDER BY position LIMIT $4
 
@@ -42,20 +54,21 @@ ORDER BY position LIMIT $4
 -- After claim, as a statement of its own: it must see what the last holders of the partitions parked. Where nothing is
 -- parked, the log is not read again (ORDER BY makes that a probe of an index); where much is, only the subjects of this batch are looked for.
 SELECT DISTINCT l.subject
-FROM event_cursor c CROSS JOIN LATERAL (
+FROM unnest($3::integer[]) AS p (partition) CROSS JOIN LATERAL (
+    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition ORDER BY era DESC LIMIT 1
+) c CROSS JOIN LATERAL (
     SELECT subject FROM event_log
-    WHERE topic = $1 AND partition = c.partition AND position > c.position
+    WHERE topic = $1 AND partition = p.partition AND position > c.position
     ORDER BY position LIMIT $4
 ) l
-WHERE c.topic = $1 AND c.consumer_group = $2 AND c.partition = ANY ($3::integer[])
-    AND (SELECT true FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = c.partition ORDER BY position LIMIT 1)
+WHERE (SELECT true FROM parked_event WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition ORDER BY position LIMIT 1)
     AND (
         SELECT true FROM parked_event
-        WHERE topic = $1 AND consumer_group = $2 AND partition = c.partition AND subject = l.subject ORDER BY position LIMIT 1
+        WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition AND subject = l.subject ORDER BY position LIMIT 1
     )
 
 -- name: lock_cursor
-SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 FOR UPDATE
+SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 ORDER BY era DESC LIMIT 1 FOR UPDATE
 
 -- name: claim_parked
 SELECT l.position, l.source, l.id, l.type, l.subject, l.time, l.data, l.metadata, l.recorded_at
@@ -68,9 +81,11 @@ FROM (
 ORDER BY l.position
 
 -- name: move_cursors
-UPDATE event_cursor c SET position = i.position
-FROM unnest($3::integer[], $4::bigint[]) AS i (partition, position)
-WHERE c.topic = $1 AND c.consumer_group = $2 AND c.partition = i.partition
+UPDATE event_cursor c SET position = i.position, era = i.position / 64
+FROM unnest($3::integer[], $4::bigint[]) AS i (partition, position) CROSS JOIN LATERAL (
+    SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = i.partition ORDER BY era DESC LIMIT 1
+) newest
+WHERE c.ctid = newest.ctid
 
 -- name: unpark_events
 DELETE FROM parked_event

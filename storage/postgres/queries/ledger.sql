@@ -26,7 +26,9 @@ CROSS JOIN LATERAL (
     SELECT topic, subject, partition, position, recorded_at, age(xmin) FROM event_log
     WHERE type = 'safebox.wallet.registered.v1' AND subject = k.payee OFFSET 0
 ) r
-JOIN event_cursor c ON c.topic = $1 AND c.consumer_group = $2 AND c.partition = r.partition
+CROSS JOIN LATERAL (
+    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = r.partition ORDER BY era DESC LIMIT 1
+) c
 WHERE r.topic = $1 AND (r.age, t.recorded_at) > (t.age, r.recorded_at)
     AND (r.position > c.position OR (SELECT 1 FROM registeredsafebox w WHERE w.npub = r.subject LIMIT 1) IS NOT NULL)
 

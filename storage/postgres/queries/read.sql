@@ -46,12 +46,13 @@ SELECT count(*), count(DISTINCT subject) FROM parked_event WHERE topic = $1 AND 
 
 -- name: oldest_pending
 SELECT min(l.recorded_at)
-FROM event_cursor c CROSS JOIN LATERAL (
+FROM generate_series(0, 63) AS p (partition) CROSS JOIN LATERAL (
+    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition ORDER BY era DESC LIMIT 1
+) c CROSS JOIN LATERAL (
     SELECT recorded_at FROM event_log
-    WHERE topic = c.topic AND partition = c.partition AND position > c.position
+    WHERE topic = $1 AND partition = p.partition AND position > c.position
     ORDER BY position LIMIT 1
 ) l
-WHERE c.topic = $1 AND c.consumer_group = $2
 
 -- name: beat
 -- Rows of replicas that were killed are swept by those that live.
