@@ -295,8 +295,12 @@ func TestACursorIsFoundPastTheVersionsThatASnapshotKeeps(t *testing.T) {
 			t.Fatalf("moving the cursor to %d: %v, %v", position, tag, err)
 		}
 	}
+	var era int64
+	if err := conn.QueryRow(ctx, "SELECT era FROM event_cursor WHERE partition = 5").Scan(&era); err != nil || era != 4000/64 {
+		t.Errorf("at position 4000 the cursor is in era %d, %v, want %d: the versions of one era are passed", era, err, 4000/64)
+	}
 	pinned := pins()
-	for name, most := range map[string]float64{"cursors": 64 * 8, "claim": 40, "lock_cursor": 20, "move_cursors": 60} {
+	for name, most := range map[string]float64{"cursors": 64 * 2, "claim": 12, "lock_cursor": 6, "move_cursors": 22} {
 		root, text, err := explain(t, conn, name, "force_generic_plan", pinned[name].args)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
