@@ -300,7 +300,7 @@ func TestACursorIsFoundPastTheVersionsThatASnapshotKeeps(t *testing.T) {
 		t.Errorf("at position 4000 the cursor is in era %d, %v, want %d: the versions of one era are passed", era, err, 4000/64)
 	}
 	pinned := pins()
-	for name, most := range map[string]float64{"cursors": 64 * 2, "claim": 12, "lock_cursor": 6, "move_cursors": 22} {
+	for name, most := range map[string]float64{"cursors": 140, "claim": 16, "lock_cursor": 10, "move_cursors": 28} {
 		root, text, err := explain(t, conn, name, "force_generic_plan", pinned[name].args)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
