@@ -128,9 +128,11 @@ func (r *Replica) measure(ctx context.Context, marker initlock.Record) error {
 	if err != nil {
 		return err
 	}
-	oldest, err := r.options.DB.OldestPending(ctx, event.Topic, Group)
-	if err != nil {
-		return err
+	var oldest time.Time
+	if backlog > 0 {
+		if oldest, err = r.options.DB.OldestPending(ctx, event.Topic, Group); err != nil {
+			return err
+		}
 	}
 	events, wallets, err := r.options.DB.ParkedCount(ctx, event.Topic, Group)
 	if err != nil {
