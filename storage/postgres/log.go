@@ -165,8 +165,8 @@ func (db *DB) Heads(ctx context.Context, topic string) (event.Positions, error) 
 	return ps, wrap(qHeads.Name, err)
 }
 
-// Cursors implements event.Log: 64 probes of the primary key, which have to be settled, as the few rows of the table might as
-// well be read whole; but there may be many versions of them.
+// Cursors implements event.Log: 64 probes of the primary key. Left to itself the server would read the table whole for each,
+// since it has few rows; where someone holds a snapshot, these have many versions.
 func (db *DB) Cursors(ctx context.Context, topic, group string) (ps event.Positions, err error) {
 	err = db.queryAfter(ctx, call{qSettlePlans, nil}, call{qCursors, []any{topic, group}}, func(rows pgx.Rows) (err error) {
 		ps, err = scanPositions(rows)

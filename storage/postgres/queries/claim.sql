@@ -24,8 +24,8 @@ INSERT INTO event_cursor (topic, consumer_group, partition, position, era)
 SELECT $1, $2, p.ord - 1, p.position, p.position / 64 FROM unnest($3::bigint[]) WITH ORDINALITY AS p (position, ord)
 WHERE (SELECT true FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.ord - 1 ORDER BY era DESC LIMIT 1) IS NULL
 
--- Here and below the era finds a cursor's newest version; of one partition, only one version is visible.
 -- name: cursors
+-- Here and below the era finds a cursor's newest version, which is the only one that is visible.
 SELECT p, (SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p ORDER BY era DESC LIMIT 1)
 FROM generate_series(0, 63) AS p
 
