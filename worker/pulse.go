@@ -128,7 +128,7 @@ func (r *Replica) measure(ctx context.Context, marker initlock.Record) error {
 	if err != nil {
 		return err
 	}
-	var oldest time.Time
+	var oldest time.Time // zero: none waits
 	if backlog > 0 {
 		if oldest, err = r.options.DB.OldestPending(ctx, event.Topic, Group); err != nil {
 			return err

@@ -311,7 +311,7 @@ func TestACursorIsFoundPastTheVersionsThatASnapshotKeeps(t *testing.T) {
 	}
 }
 
-// connectedTo is a second connection to the same database.
+// connectedTo is a connection of its own, for as long as the test runs.
 func connectedTo(t *testing.T, c *pgx.ConnConfig) *pgx.Conn {
 	t.Helper()
 	ctx := storagetest.Context(t)
