@@ -3,7 +3,10 @@ package storagetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +20,7 @@ var positionTests = []conformanceTest{
 	{"begins a group where it is told, once, and reads the log from anywhere", beginsAndReads},
 	{"heads are the last positions", headsAreLastPositions},
 	{"a group joins once and begins at the beginning", joinsOnce},
+	{"of those that join a group at once, at different positions, one makes all of it", joinsAtOnce},
 	{"cursors move by themselves for each group", cursorsMovePerGroup},
 	{"an append wakes another process", appendWakes},
 	{"the channel of changes closes with its context", changesCloses},
@@ -57,6 +61,35 @@ func joinsOnce(t *testing.T, f fixture) {
 	join(t, f.db) // it keeps what is there
 	if cursors, err = f.db.Cursors(Context(t), topic, group); err != nil || cursors[event.Partition(alice)] != 1 {
 		t.Errorf("cursors after joining again: %v, %v", cursors, err)
+	}
+}
+
+// Far apart, so that no two of the rows would have the same key of any kind.
+func joinsAtOnce(t *testing.T, f fixture) {
+	for round := range 5 {
+		name := fmt.Sprintf("group %d", round)
+		var made atomic.Int32
+		var joining sync.WaitGroup
+		for i := range 8 {
+			var at event.Positions
+			for p := range at {
+				at[p] = int64(1000 * i)
+			}
+			joining.Go(func() {
+				joined, err := f.db.JoinAt(Context(t), topic, name, at)
+				if err != nil {
+					t.Error(err)
+				}
+				if joined {
+					made.Add(1)
+				}
+			})
+		}
+		joining.Wait()
+		if made.Load() != 1 {
+			t.Errorf("%d of eight made %s", made.Load(), name)
+		}
+		wantRows(t, f.db, "SELECT count(*), count(DISTINCT partition), count(DISTINCT position) FROM event_cursor WHERE consumer_group = '"+name+"'", "64 | 64 | 1")
 	}
 }
 
