@@ -116,8 +116,8 @@ func (db *DB) Heads(ctx context.Context, topic string) (event.Positions, error) 
 	return ps, err
 }
 
-// Cursors implements event.Log.
-func (db *DB) Cursors(ctx context.Context, topic, group string) (event.Positions, error) {
+// Cursors implements event.Log: of all partitions, which is no dearer.
+func (db *DB) Cursors(ctx context.Context, topic, group string, _ ...int) (event.Positions, error) {
 	ps, _, err := db.positions(ctx, qCursors, topic, group)
 	return ps, err
 }

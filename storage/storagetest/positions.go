@@ -58,6 +58,9 @@ func joinsOnce(t *testing.T, f fixture) {
 	wantRows(t, f.db, "SELECT count(*), count(DISTINCT partition), min(partition), max(partition), max(position) FROM event_cursor", "64 | 64 | 0 | 63 | 0")
 
 	mustCommit(t, mustClaim(t, f.db, event.Partition(alice), 10), 1)
+	if cursors, err = f.db.Cursors(Context(t), topic, group, 0, event.Partition(alice)); err != nil || cursors[event.Partition(alice)] != 1 {
+		t.Errorf("the cursors of two partitions: %v, %v", cursors, err)
+	}
 	join(t, f.db) // it keeps what is there
 	if cursors, err = f.db.Cursors(Context(t), topic, group); err != nil || cursors[event.Partition(alice)] != 1 {
 		t.Errorf("cursors after joining again: %v, %v", cursors, err)

@@ -116,16 +116,16 @@ func (b *board) resync(heads, cursors event.Positions) {
 	b.broadcast()
 }
 
-// waits tells whether there is work that is left to another subscriber for a while.
-func (b *board) waits() bool {
+// left returns the partitions whose work is left to another subscriber for a while.
+func (b *board) left() (partitions []int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for p := range b.parts {
 		if part := &b.parts[p]; part.foreign && !part.taken && part.head > part.seen {
-			return true
+			partitions = append(partitions, p)
 		}
 	}
-	return false
+	return partitions
 }
 
 // due is when the partition may be picked.

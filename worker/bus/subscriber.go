@@ -232,7 +232,7 @@ func (s *subscription) listen(ctx context.Context, own, others <-chan event.Posi
 	for {
 		var told event.Positions
 		glances := glance.C
-		if !s.board.waits() {
+		if len(s.board.left()) == 0 {
 			glances = nil
 		}
 		select {
@@ -241,7 +241,7 @@ func (s *subscription) listen(ctx context.Context, own, others <-chan event.Posi
 		case <-end.C:
 			return
 		case <-glances:
-			if cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group); err == nil { // else the claim finds out
+			if cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group, s.board.left()...); err == nil { // else the claim finds out
 				s.board.news(event.Positions{}, cursors)
 			}
 			continue

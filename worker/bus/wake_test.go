@@ -135,9 +135,9 @@ func (c *counting) Heads(ctx context.Context, topic string) (event.Positions, er
 	return c.Log.Heads(ctx, topic)
 }
 
-func (c *counting) Cursors(ctx context.Context, topic, group string) (event.Positions, error) {
+func (c *counting) Cursors(ctx context.Context, topic, group string, partitions ...int) (event.Positions, error) {
 	c.others.Add(1)
-	return c.Log.Cursors(ctx, topic, group)
+	return c.Log.Cursors(ctx, topic, group, partitions...)
 }
 
 func (c *counting) Claim(ctx context.Context, topic, group string, partitions []int, limit int) (event.Batch, error) {
@@ -171,11 +171,11 @@ func (f *faltering) Heads(ctx context.Context, topic string) (event.Positions, e
 	return f.Log.Heads(ctx, topic)
 }
 
-func (f *faltering) Cursors(ctx context.Context, topic, group string) (event.Positions, error) {
+func (f *faltering) Cursors(ctx context.Context, topic, group string, partitions ...int) (event.Positions, error) {
 	if f.cursors.Add(1) <= 2 {
 		return event.Positions{}, errors.New("no cursors")
 	}
-	return f.Log.Cursors(ctx, topic, group)
+	return f.Log.Cursors(ctx, topic, group, partitions...)
 }
 
 func (f *faltering) Claim(ctx context.Context, topic, group string, partitions []int, limit int) (event.Batch, error) {

@@ -112,8 +112,9 @@ type Log interface {
 	Append(ctx context.Context, topic string, events []Event) ([]Receipt, error)
 	// Heads returns the last position of every partition of the topic; its cost does not grow with the log.
 	Heads(ctx context.Context, topic string) (Positions, error)
-	// Cursors returns the last position that the group has processed in every partition.
-	Cursors(ctx context.Context, topic, group string) (Positions, error)
+	// Cursors returns the last position that the group has processed in each of these partitions, or in all where none are
+	// named; of others it may be 0.
+	Cursors(ctx context.Context, topic, group string, partitions ...int) (Positions, error)
 	// Join makes sure that the group has a cursor in every partition of the topic; a new group starts at the beginning.
 	Join(ctx context.Context, topic, group string) error
 	// JoinAt makes a new group that has processed everything up to these positions. False: the group exists, and nothing

@@ -27,7 +27,7 @@ WHERE (SELECT true FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AN
 -- name: cursors
 -- Here and below the era finds a cursor's newest version, which is the only one that is visible.
 SELECT p, (SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p ORDER BY era DESC LIMIT 1)
-FROM generate_series(0, 63) AS p
+FROM unnest($3::integer[]) AS p
 
 -- name: claim
 -- A partition without a row: another lane has it, or had it a moment ago. The row is looked for and then locked where it is:
