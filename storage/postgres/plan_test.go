@@ -71,7 +71,7 @@ func pins() map[string]pin {
 		"recorded_at":             {[]any{"wallet", 5, 1000}, "event_log_pkey", 1},
 
 		"join_group":       {[]any{"wallet", "new", zero[:]}, "", 4096},
-		"cursors":          {[]any{"wallet", "g"}, "event_cursor_pkey", 64},
+		"cursors":          {[]any{"wallet", "g", []int32{0, 5, 63}}, "event_cursor_pkey", 3},
 		"claim":            {[]any{"wallet", "g", []int32{5, 6}}, "event_cursor_pkey", 4},
 		"claimed_events":   {[]any{"wallet", "g", 5, 500}, "event_cursor_pkey event_log_pkey", 502},
 		"blocked_subjects": {[]any{"wallet", "g", []int32{1, 5, 6}, 500}, "event_cursor_pkey event_log_pkey parked_event", 1300},
@@ -116,8 +116,11 @@ func pins() map[string]pin {
 	}
 }
 
-// settled are the statements that look for a cursor: they run after settle_plans.
-var settled = []string{"cursors", "claim", "claimed_events", "blocked_subjects", "lock_cursor", "move_cursors", "load_awaited", "oldest_pending"}
+// settled are the statements that look for a cursor, or for a wallet of a batch: they run after settle_plans.
+var settled = []string{
+	"cursors", "claim", "claimed_events", "blocked_subjects", "lock_cursor", "move_cursors", "load_awaited", "oldest_pending",
+	"load_balances", "load_wallets", "store_journal",
+}
 
 // cold are the statements whose plan does not matter, and why.
 var cold = map[string]string{
@@ -307,6 +310,37 @@ func TestACursorIsFoundPastTheVersionsThatASnapshotKeeps(t *testing.T) {
 		}
 		if touched := root.Hit + root.Read; touched > most {
 			t.Errorf("%s touches %.0f pages past 3,000 versions of a cursor, want at most %.0f\n%s", name, touched, most, text)
+		}
+	}
+}
+
+// The same of wallets, whose versions stay on the page of the one before them as long as there is room.
+func TestAWalletIsFoundPastTheVersionsThatASnapshotKeeps(t *testing.T) {
+	ctx := storagetest.Context(t)
+	conn := toReady(t)
+	holder := connectedTo(t, conn.Config())
+	if _, err := conn.Exec(ctx, fillForPlans[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM registeredsafebox"} {
+		if _, err := holder.Exec(ctx, s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	const versions = 100
+	for range versions {
+		if _, err := conn.Exec(ctx, "UPDATE registeredsafebox SET balance = balance + 1 WHERE npub <= 'n1006'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pinned := pins()
+	for name, most := range map[string]float64{"load_balances": 8, "load_wallets": 8, "store_journal": 80} {
+		root, text, err := explain(t, conn, name, "force_generic_plan", pinned[name].args)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if touched := root.Hit + root.Read; touched > most {
+			t.Errorf("%s touches %.0f pages past %d versions of a wallet, want at most %.0f\n%s", name, touched, versions, most, text)
 		}
 	}
 }

@@ -1,12 +1,18 @@
 -- name: load_balances
 -- Not locked, nor are those of load_wallets: what a lane decides holds whatever others pay into these wallets meanwhile;
--- store_journal adds to that.
-SELECT id, npub, balance, entry_count FROM registeredsafebox WHERE npub = ANY ($1)
+-- store_journal adds to that. Where someone holds a snapshot a wallet has many versions: they are looked at from the newest, as far
+-- as the index has them in order, until one is visible. As an equality, the order by npub would be no order.
+SELECT id, npub, balance, entry_count
+FROM unnest($1::text[]) AS k (key) CROSS JOIN LATERAL (
+    SELECT * FROM registeredsafebox WHERE npub >= k.key AND npub <= k.key ORDER BY npub DESC LIMIT 1
+) w
 
 -- name: load_wallets
 SELECT id, npub, handle, custom_handle, owner, home_relay, onboard_code, access_key, emergency_code, currency_code,
     balance, opening_balance, entry_count
-FROM registeredsafebox WHERE npub = ANY ($1)
+FROM unnest($1::text[]) AS k (key) CROSS JOIN LATERAL (
+    SELECT * FROM registeredsafebox WHERE npub >= k.key AND npub <= k.key ORDER BY npub DESC LIMIT 1
+) w
 
 -- name: load_awaited
 -- Of transfers to payees that are no wallets: those that were appended after the registration of their payee, where that is
