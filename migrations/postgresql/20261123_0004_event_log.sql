@@ -176,9 +176,9 @@ END $$;
 
 -- New columns have a default, so that a program which does not know them keeps inserting. The opening balance follows the
 -- balance until the swap: it is the balance at that moment. Most of each page is kept free: there the versions of a wallet's row
--- stay until they are pruned, and none of its indexes has to learn of them. Where someone holds a snapshot none is pruned, and one
--- in ten is put on another page; as with a page half free, all indexes would keep every second version, and every check that a value
--- is unique would pass them all.
+-- stay until they are pruned, and none of its indexes has to learn of them. Where someone holds a snapshot none is pruned: then
+-- one version in ten goes to another page and into all indexes. With half of a page free it would be every second one, and every
+-- check that a value is unique passes them all.
 -- +migrate StatementBegin
 DO $$
 BEGIN
