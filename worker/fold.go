@@ -23,21 +23,19 @@ func (Ledger) Begin(ctx context.Context, b event.Batch, records []event.Record) 
 	if !ok {
 		return nil, fmt.Errorf("a batch of type %T cannot keep a ledger", b)
 	}
-	s := &session{tx: tx, commands: make(map[event.Place]ledger.Command, len(records)), errs: map[event.Place]error{}}
-	commands := make([]ledger.Command, 0, len(records))
-	for _, r := range records {
+	s := &session{tx: tx, commands: make([]ledger.Command, len(records)), errs: map[event.Place]error{}}
+	for i, r := range records {
 		p, err := decode(tx, r)
 		if err != nil {
 			s.errs[r.Place()] = err
 		}
-		c := ledger.Command{Record: r, Payload: p} // without a payload, its wallet is loaded all the same: it may be skipped
-		s.commands[r.Place()] = c
-		commands = append(commands, c)
+		s.commands[i] = ledger.Command{Record: r, Payload: p} // without a payload, its wallet is loaded all the same: it may be skipped
 	}
-	state, err := tx.Load(ctx, ledger.KeysOf(commands))
+	state, err := tx.Load(ctx, ledger.KeysOf(s.commands))
 	if err != nil {
 		return nil, err
 	}
+	state.Expect(len(s.commands))
 	s.state = state
 	return s, nil
 }
@@ -55,20 +53,32 @@ func decode(tx ledger.Tx, r event.Record) (event.Payload, error) {
 type session struct {
 	tx       ledger.Tx
 	state    *ledger.State
-	commands map[event.Place]ledger.Command // by place
-	errs     map[event.Place]error          // of the records that could not be decoded
+	commands []ledger.Command
+	last     int                   // of commands: the one that was asked for last
+	errs     map[event.Place]error // of the records that could not be decoded
+}
+
+// command is that of a record of the batch. They are asked for in order, and perhaps again: each is looked for from the last.
+func (s *session) command(r event.Record) ledger.Command {
+	for range s.commands {
+		if s.commands[s.last].Place() == r.Place() {
+			return s.commands[s.last]
+		}
+		s.last = (s.last + 1) % len(s.commands)
+	}
+	return ledger.Command{Record: r} // none of the batch: no rule is for it
 }
 
 func (s *session) Handle(_ context.Context, r event.Record) (string, error) {
 	if err := s.errs[r.Place()]; err != nil {
 		return "", err
 	}
-	out, err := s.state.Fold(s.commands[r.Place()])
+	out, err := s.state.Fold(s.command(r))
 	return string(out.Kind), err
 }
 
 func (s *session) Skip(_ context.Context, r event.Record) (string, error) {
-	return string(s.state.Skip(s.commands[r.Place()]).Kind), nil
+	return string(s.state.Skip(s.command(r)).Kind), nil
 }
 
 func (s *session) Finish(ctx context.Context) error { return s.tx.Store(ctx, s.state.Changes()) }

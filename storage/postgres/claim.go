@@ -75,7 +75,7 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, 
 			return wrap(qClaim.Name, err)
 		}
 		for _, p := range partitions {
-			if err := b.scanClaimed(results, p); err != nil {
+			if err := b.scanClaimed(results, p, limit); err != nil {
 				return err
 			}
 		}
@@ -192,13 +192,17 @@ func (b *Batch) sendAll(ctx context.Context) error {
 
 // scanClaimed takes the events of a partition. Where the lane that had it gave it back between the two statements, they are
 // left alone.
-func (b *Batch) scanClaimed(results pgx.BatchResults, partition int) error {
+func (b *Batch) scanClaimed(results pgx.BatchResults, partition, limit int) error {
 	rows, _ := results.Query() // ForEachRow returns the error of the query
 	r := scannedRecord{Place: event.Place{Partition: partition}}
 	_, mine := b.cursors[partition]
+	n := 0
 	_, err := pgx.ForEachRow(rows, r.columns(), func() error {
 		if !mine {
 			return nil
+		}
+		if n++; n == min(100, limit) { // most likely there are as many as may be: one room for them costs less than many that grow
+			b.records = slices.Grow(b.records, limit-n+1)
 		}
 		return b.add(&r)
 	})

@@ -126,6 +126,7 @@ func (b *Batch) storeJournal(c ledger.Changes) {
 		}
 	}
 	rows := c.Entries
+	kinds, types, outcomes, reasons := kindsOf(rows)
 	b.queue(qStoreJournal,
 		column(moved, accountID),
 		column(moved, func(a *ledger.Account) int64 { balance, _ := a.Base(); return a.Balance - balance }),
@@ -133,13 +134,34 @@ func (b *Batch) storeJournal(c ledger.Changes) {
 		column(rows, func(e ledger.Entry) int32 { return int32(e.Partition) }), // 0 to 63
 		column(rows, func(e ledger.Entry) int64 { return e.Position }),
 		column(rows, func(e ledger.Entry) int16 { return int16(e.Leg) }), // 0 or 1
-		subjects, wallets, seqs,
-		column(rows, func(e ledger.Entry) string { return e.Type }),
-		column(rows, func(e ledger.Entry) string { return string(e.Outcome) }),
-		column(rows, func(e ledger.Entry) string { return e.Reason }),
+		subjects, wallets, seqs, kinds,
 		column(rows, func(e ledger.Entry) int64 { return e.Amount }),
 		column(rows, func(e ledger.Entry) int64 { return e.Fee }),
 		balances,
 		column(rows, func(e ledger.Entry) int64 { return e.Wanted }),
-		column(rows, func(e ledger.Entry) time.Time { return e.At }))
+		column(rows, func(e ledger.Entry) time.Time { return e.At }),
+		types, outcomes, reasons)
+}
+
+// kindsOf makes one list of the types, outcomes and reasons that entries have together, and of the place, from 1, that each
+// has in it.
+func kindsOf(rows []ledger.Entry) (kinds []int16, types, outcomes, reasons []string) {
+	type kind struct {
+		typ     string
+		outcome ledger.OutcomeKind
+		reason  string
+	}
+	places := map[kind]int16{}
+	kinds = make([]int16, len(rows))
+	for i, e := range rows {
+		k := kind{e.Type, e.Outcome, e.Reason}
+		place, ok := places[k]
+		if !ok {
+			types, outcomes, reasons = append(types, k.typ), append(outcomes, string(k.outcome)), append(reasons, k.reason)
+			place = int16(len(types)) // the catalogue has fewer than a hundred
+			places[k] = place
+		}
+		kinds[i] = place
+	}
+	return kinds, types, outcomes, reasons
 }

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/safebox/safebox/worker/event"
@@ -173,6 +174,11 @@ func (s *State) AddOffer(nonce string) { s.offers[nonce] = true }
 
 // AddRate adds a currency that the database has.
 func (s *State) AddRate(r Rate) { s.rates[r.Code] = &r }
+
+// Expect says how many commands will be folded, so that there is room for their entries.
+func (s *State) Expect(commands int) {
+	s.changes.Entries = slices.Grow(s.changes.Entries, commands+commands/4) // a transfer has two
+}
 
 // Unpayable are those of the transfers whose payee was not added.
 func (s *State) Unpayable(transfers []Transfer) (unpayable []Transfer) {

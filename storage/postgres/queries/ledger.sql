@@ -77,7 +77,8 @@ SELECT currency_code, refresh_time FROM currencyrate WHERE currency_code = ANY (
 -- Moves the wallets by what the batch made of them, in the order of their ids, so that two lanes never deadlock: it is that of
 -- the index, by which alone settle_plans lets them be found. $1 is sorted, so width_bucket finds a wallet's place in it.
 -- Entries are relative to what their wallet holds at the end of the batch, and are of its npub; they stand for themselves
--- without a wallet here (of an unknown one, or of one that this batch registers).
+-- without a wallet here (of an unknown one, or of one that this batch registers). Of type, outcome and reason there are few
+-- in a batch: they come once each, and entries say which.
 -- A refusal for want of funds that holds no longer, because another lane paid in since the wallet was loaded, divides by
 -- zero: it would stand in the journal beside a balance that is enough. So does an entry of a wallet that someone deleted since.
 -- The batch is then decided again. The answer is how long the moves took, which is waiting but for a millisecond.
@@ -88,14 +89,14 @@ WITH moved AS (
     RETURNING id, npub, balance, entry_count
 ), stored AS (
     INSERT INTO ledger_entry (partition, position, leg, subject, seq, type, outcome, reason, amount, fee, balance, at)
-    SELECT e.partition, e.position, e.leg, coalesce(w.npub, e.subject), nullif(e.seq + coalesce(w.entry_count, 0), 0), e.type, e.outcome, nullif(e.reason, ''),
-        e.amount, e.fee, CASE WHEN e.wanted > 0 AND w.balance + e.balance >= e.wanted OR e.wallet > 0 AND w.id IS NULL THEN 1 / (0 * e.wanted)
+    SELECT e.partition, e.position, e.leg, coalesce(w.npub, e.subject), nullif(e.seq + coalesce(w.entry_count, 0), 0),
+        ($16::text[])[e.kind], ($17::text[])[e.kind], nullif(($18::text[])[e.kind], ''), e.amount, e.fee,
+        CASE WHEN e.wanted > 0 AND w.balance + e.balance >= e.wanted OR e.wallet > 0 AND w.id IS NULL THEN 1 / (0 * e.wanted)
             ELSE e.balance + coalesce(w.balance, 0) END, e.at
     FROM (
         SELECT unnest($4::integer[]) AS partition, unnest($5::bigint[]) AS position, unnest($6::smallint[]) AS leg, unnest($7::text[]) AS subject,
-            unnest($8::integer[]) AS wallet, unnest($9::bigint[]) AS seq, unnest($10::text[]) AS type, unnest($11::text[]) AS outcome,
-            unnest($12::text[]) AS reason, unnest($13::bigint[]) AS amount, unnest($14::bigint[]) AS fee, unnest($15::bigint[]) AS balance,
-            unnest($16::bigint[]) AS wanted, unnest($17::timestamptz[]) AS at
+            unnest($8::integer[]) AS wallet, unnest($9::bigint[]) AS seq, unnest($10::smallint[]) AS kind, unnest($11::bigint[]) AS amount,
+            unnest($12::bigint[]) AS fee, unnest($13::bigint[]) AS balance, unnest($14::bigint[]) AS wanted, unnest($15::timestamptz[]) AS at
     ) e LEFT JOIN moved w ON w.id = e.wallet
 )
 SELECT clock_timestamp() - statement_timestamp() FROM (SELECT count(*) FROM moved) AS m
