@@ -17,7 +17,8 @@ var plain struct {
 }
 
 // plainProgram is the program without the race detector, under which a process takes many times as long to start: it is built
-// when it is first asked for. The race detector has the packages under their own tests, and what raced says.
+// when it is first asked for, with the flags of other tests' builds, so that the compiler does everything once. The race detector
+// has the packages under their own tests, and what raced says.
 func plainProgram() (string, error) {
 	plain.Lock()
 	defer plain.Unlock()
@@ -29,7 +30,7 @@ func plainProgram() (string, error) {
 		return "", plain.err
 	}
 	exe := filepath.Join(dir, "safebox")
-	c := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-buildvcs=false", "-o", exe, ".")
+	c := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-o", exe, ".")
 	c.Env = append(os.Environ(), "CGO_ENABLED=0")
 	c.Stderr = os.Stderr
 	if plain.err = c.Run(); plain.err == nil {

@@ -165,8 +165,8 @@ func (db *DB) Heads(ctx context.Context, topic string) (event.Positions, error) 
 	return ps, wrap(qHeads.Name, err)
 }
 
-// Cursors implements event.Log: a probe of the primary key for each partition. Left to itself the server would read the table whole for each,
-// since it has few rows; where someone holds a snapshot, these have many versions.
+// Cursors implements event.Log: a probe of the primary key for each partition. Left to itself the server would read the table
+// whole for each, since it has few rows; where someone holds a snapshot, these have many versions.
 func (db *DB) Cursors(ctx context.Context, topic, group string, partitions ...int) (ps event.Positions, err error) {
 	if len(partitions) == 0 {
 		for p := range event.Partitions {
