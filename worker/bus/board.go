@@ -116,16 +116,20 @@ func (b *board) resync(heads, cursors event.Positions) {
 	b.broadcast()
 }
 
-// left returns the partitions whose work is left to another subscriber for a while.
-func (b *board) left() (partitions []int) {
+// left returns the partitions whose work is left to another subscriber for a while, and how long the first of them still is.
+func (b *board) left() (partitions []int, still time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := time.Now()
 	for p := range b.parts {
 		if part := &b.parts[p]; part.foreign && !part.taken && part.head > part.seen {
+			if left := part.due().Sub(now); len(partitions) == 0 || left < still {
+				still = left
+			}
 			partitions = append(partitions, p)
 		}
 	}
-	return partitions
+	return partitions, still
 }
 
 // due is when the partition may be picked.
@@ -291,7 +295,7 @@ const (
 
 // foreignGrace is how long a subscriber leaves the work of a partition to the one that processed it last. So subscribers of a
 // group do not all claim the same records, and one that falls behind or is gone is helped soon.
-const foreignGrace = 30 * time.Millisecond
+const foreignGrace = 60 * time.Millisecond
 
 // claimedPause is the longest pause after another lane was found to have a partition for the first time; it doubles from one
 // time to the next, up to longestClaimedPause. Who lost it leaves it to who has it, and takes it over when that one is gone.

@@ -184,8 +184,12 @@ const scoutPause = time.Millisecond
 // resyncEvery is the time after which the scout forgets what it believes of the cursors and reads them anew.
 const resyncEvery = 5 * time.Second
 
-// glanceEvery is the time between two looks at the cursors while another subscriber has work to do.
-const glanceEvery = foreignGrace / 2
+// A subscriber that leaves work to another one looks whether it is done glanceAhead of taking it over, and not again within
+// glancePause. A look is at all that is left: what comes in while there is other work is mostly found done.
+const (
+	glanceAhead = 10 * time.Millisecond
+	glancePause = 15 * time.Millisecond
+)
 
 // scout keeps the board's knowledge of the log: it listens to what is announced, and looks for itself every Poll.
 func (s *subscription) scout(ctx context.Context) {
@@ -227,13 +231,16 @@ func (s *subscription) scout(ctx context.Context) {
 func (s *subscription) listen(ctx context.Context, own, others <-chan event.Positions, pause time.Duration) {
 	end := time.NewTimer(pause)
 	defer end.Stop()
-	glance := time.NewTicker(glanceEvery)
+	glance := time.NewTimer(pause)
 	defer glance.Stop()
+	var glanced time.Time
 	for {
 		var told event.Positions
-		glances := glance.C
-		if len(s.board.left()) == 0 {
-			glances = nil
+		var glances <-chan time.Time
+		left, still := s.board.left()
+		if len(left) > 0 {
+			glance.Reset(max(still-glanceAhead, glancePause-time.Since(glanced)))
+			glances = glance.C
 		}
 		select {
 		case <-ctx.Done():
@@ -241,7 +248,11 @@ func (s *subscription) listen(ctx context.Context, own, others <-chan event.Posi
 		case <-end.C:
 			return
 		case <-glances:
-			if cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group, s.board.left()...); err == nil { // else the claim finds out
+			if left, _ = s.board.left(); len(left) == 0 {
+				continue
+			}
+			glanced = time.Now()
+			if cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group, left...); err == nil { // else the claim finds out
 				s.board.news(event.Positions{}, cursors)
 			}
 			continue
