@@ -13,7 +13,7 @@ const (
 	// groupEvents is the most events that are committed in one group.
 	groupEvents = 1000
 	// announceEvery is the shortest time between two announcements to other processes.
-	announceEvery = 5 * time.Millisecond
+	announceEvery = 3 * time.Millisecond
 	// groupTimeout bounds the writing of a group, and so how long the bus takes to close.
 	groupTimeout = 10 * time.Second
 	// announceTimeout bounds one announcement.
