@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -88,10 +87,8 @@ func offer(p *process, script demo.Script, n int) (stop func()) {
 func otherBuild(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "safebox")
-	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version=of-another-day", "-o", path, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if err := dbtest.Build(path, "-ldflags=-X main.version=of-another-day"); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

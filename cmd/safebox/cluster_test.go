@@ -99,7 +99,7 @@ func (s *site) publish(file string) publish.Summary {
 
 func TestThreeWorkersApplyEveryEventOnceAndDrain(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
-		s := newSite(t, url).raced()
+		s := newSite(t, url)
 		script := demo.NewScript(7, 1500)
 		setup, activity := s.write("setup.jsonl", lines(script.Setup)), s.write("activity.jsonl", lines(script.Activity))
 		ps := s.workers(3)

@@ -14,7 +14,7 @@ import (
 
 func TestDemoEndsWithEveryEventAppliedOnceAndLeavesNothingBehind(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
-		s := newSite(t, url).raced()
+		s := newSite(t, url)
 		r := s.run("demo", "--database", url, "--events", "1500")
 		if r.code != 0 || !strings.Contains(r.stdout, "Every event was applied exactly once:") || !strings.Contains(r.stdout, "SIGKILL") {
 			t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)

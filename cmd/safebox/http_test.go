@@ -55,7 +55,7 @@ func ask(t *testing.T, method, url, kind, token string, body []byte) (int, strin
 func TestWorkerTakesEventsOverHTTPAndShowsItsMetrics(t *testing.T) {
 	const token = "open-the-door"
 	dbtest.Each(t, func(t *testing.T, url string) {
-		s := newSite(t, url, "SAFEBOX_INGEST_TOKEN="+token).raced()
+		s := newSite(t, url, "SAFEBOX_INGEST_TOKEN="+token)
 		ps := s.workers(1)
 		at := ps[0].address()
 		eventually(t, "the worker is ready", func() (bool, string) {

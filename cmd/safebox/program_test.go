@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	dbtest.Main(m, removePlainProgram)
+	dbtest.Main(m)
 }
 
 // limit is the longest that a process may take to do what a test waits for.
@@ -43,17 +43,10 @@ type site struct {
 	url string
 	dir string
 	env []string // settings beside the database
-	exe func() (string, error)
 }
 
 func newSite(t *testing.T, url string, env ...string) *site {
-	return &site{t: t, url: url, dir: t.TempDir(), env: env, exe: plainProgram}
-}
-
-// raced lets the processes of the site be the test binary, with the race detector where the tests have it.
-func (s *site) raced() *site {
-	s.exe = os.Executable
-	return s
+	return &site{t: t, url: url, dir: t.TempDir(), env: env}
 }
 
 // result is what a process printed and how it ended.
@@ -65,7 +58,7 @@ type result struct {
 
 func (s *site) command(env []string, args ...string) *exec.Cmd {
 	s.t.Helper()
-	exe, err := s.exe()
+	exe, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
 	}

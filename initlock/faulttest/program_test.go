@@ -1,7 +1,6 @@
 package faulttest
 
 import (
-	"fmt"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
@@ -10,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/safebox/safebox/storage/dbtest"
 )
 
 // built is the program, built once a run into a folder that any user may enter.
@@ -26,13 +27,9 @@ func program(t *testing.T) string {
 			return
 		}
 		built.path = filepath.Join(built.dir, "safebox")
-		build := osexec.Command("go", "build", "-buildvcs=false", "-o", built.path, "github.com/safebox/safebox/cmd/safebox")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("building the program: %w\n%s", err, out)
-			return
+		if built.err = dbtest.Build(built.path); built.err == nil {
+			built.err = os.Chmod(built.dir, 0o755)
 		}
-		built.err = os.Chmod(built.dir, 0o755)
 	})
 	if built.err != nil {
 		t.Fatal(built.err)
@@ -71,7 +68,8 @@ func startAs(t *testing.T, user *syscall.Credential, url string, args ...string)
 			r.cmd.Env = append(r.cmd.Env, setting)
 		}
 	}
-	r.cmd.Env = append(r.cmd.Env, "DATABASE="+url, "SAFEBOX_HTTP_ADDR=127.0.0.1:0")
+	// The race detector would otherwise hold every process for a second when it ends.
+	r.cmd.Env = append(r.cmd.Env, "DATABASE="+url, "SAFEBOX_HTTP_ADDR=127.0.0.1:0", "GORACE=atexit_sleep_ms=0")
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	if err := r.cmd.Start(); err != nil {

@@ -18,6 +18,7 @@
 //  5. A server without fsync is in memory where Linux has room enough there; with Fsync it is on the disk.
 //  6. Fill spares a test what every test would do to its database first: the database becomes a copy of one that has it.
 //  7. A PgBouncer belongs to one test and ends with it; on Linux also when the test process dies.
+//  8. Build builds the program as the test itself was built: with the race detector, where the tests have it.
 //
 // SAFEBOX_TEST_POSTGRESQL names a server to use instead of the shared one: an URL whose role may create databases.
 package dbtest

@@ -1,12 +1,12 @@
 package torture
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/safebox/safebox/storage/dbtest"
 )
 
 // built is the program, built once a run into a folder that any user may enter.
@@ -24,7 +24,7 @@ func program(t *testing.T) string {
 	defer built.Unlock()
 	if built.path == "" {
 		path := filepath.Join(dir, "safebox")
-		if err := build("../..", path); err != nil {
+		if err := dbtest.Build(path); err != nil {
 			t.Fatal(err)
 		}
 		built.path = path
@@ -47,18 +47,6 @@ func buildsDir(t *testing.T) string {
 		built.dir = dir
 	}
 	return built.dir
-}
-
-// build builds the module in a folder.
-func build(module, path string, flags ...string) error {
-	args := append([]string{"build", "-buildvcs=false", "-o", path}, flags...)
-	cmd := exec.Command("go", append(args, "./cmd/safebox")...)
-	cmd.Dir = module
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the program: %w\n%s", err, out)
-	}
-	return nil
 }
 
 func removeBuilds() {

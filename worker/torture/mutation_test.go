@@ -140,7 +140,7 @@ func TestABrokenBuildIsCaught(t *testing.T) {
 				t.Fatal(err)
 			}
 			broken := filepath.Join(dir, "safebox")
-			if err := build("../..", broken, "-overlay", m.overlay(t, dir)); err != nil {
+			if err := dbtest.Build(broken, "-overlay="+m.overlay(t, dir)); err != nil {
 				t.Fatal(err)
 			}
 			g := newGround(t, dbtest.Options{})
