@@ -120,11 +120,34 @@ func TestAnIdleSubscriberLooksAtTheLogAndNothingElse(t *testing.T) {
 	})
 }
 
+// Work comes in all the time, and another subscriber does it: who leaves it to that one looks now and then whether it is done.
+// (On SQLite, whoever hears of a change does not hear of which, and looks.)
+func TestWorkLeftToAnotherSubscriberIsLookedAtSeldom(t *testing.T) {
+	db := storagetest.Ready(t, dbtest.PostgreSQL(t))
+	counted := &counting{Log: db, looks: make(chan struct{}, 1000)}
+	b := newBus(t, db)
+	start(t.Context(), t, b, bus.SubscriberOptions{Handler: &journal{}})
+	appendAll(t, b, messages("a", "b", "c"))
+	drained(t, db, group)
+	start(t.Context(), t, newBus(t, counted), bus.SubscriberOptions{Handler: &journal{}})
+	began := time.Now()
+	for i := range 200 {
+		appendAll(t, b, messages(fmt.Sprint(i)))
+		time.Sleep(5 * time.Millisecond)
+	}
+	drained(t, db, group)
+	// Its first look and that of each resync and each poll come on top.
+	n, took := counted.cursors.Load(), time.Since(began)
+	if most := 5 + int64(took/(50*time.Millisecond)) + 2*int64(took/time.Second); n > most {
+		t.Errorf("%d looks at the cursors within %s, want %d at most", n, took, most)
+	}
+}
+
 // counting counts what a subscriber asks of the log.
 type counting struct {
 	event.Log
-	looks  chan struct{}
-	others atomic.Int64
+	looks           chan struct{}
+	others, cursors atomic.Int64
 }
 
 func (c *counting) Heads(ctx context.Context, topic string) (event.Positions, error) {
@@ -137,6 +160,7 @@ func (c *counting) Heads(ctx context.Context, topic string) (event.Positions, er
 
 func (c *counting) Cursors(ctx context.Context, topic, group string, partitions ...int) (event.Positions, error) {
 	c.others.Add(1)
+	c.cursors.Add(1)
 	return c.Log.Cursors(ctx, topic, group, partitions...)
 }
 
