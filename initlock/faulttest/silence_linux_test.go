@@ -82,9 +82,14 @@ func fallSilent(t *testing.T, f fault, first string, moment time.Duration, fresh
 	at := time.NewTimer(moment)
 	v.leads(t)
 	if first != "" {
-		eventually(t, "the statement runs", limit, func() bool {
-			return one(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'") == "1"
+		runs := false
+		eventually(t, "the statement runs, or is over with all the rest", limit, func() bool {
+			runs = one(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'") == "1"
+			return runs || v.over()
 		})
+		if !runs {
+			return false
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

@@ -155,6 +155,7 @@ func TestTheLockFileSaysWhoLeadsAndIsFreedByADeath(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.leads(t)
+	v.signal(syscall.SIGSTOP) // it is not done before it dies
 	text := lockText(t, url)
 	for _, part := range []string{"holder: the-leader\n", "pid: " + strconv.Itoa(v.cmd.Process.Pid) + "\n", "since: " + time.Now().UTC().Format("2006-")} {
 		if !strings.Contains(text, part) {

@@ -120,6 +120,16 @@ func newVictim(t *testing.T, url, name string, env ...string) *victim {
 
 func (v *victim) signal(s syscall.Signal) { v.cmd.Process.Signal(s) } //nolint:errcheck // it may have ended
 
+// over tells whether the victim has ended.
+func (v *victim) over() bool {
+	select {
+	case <-v.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 // says is the victim's next line, "" when it has ended.
 func (v *victim) says(t *testing.T) string {
 	t.Helper()
