@@ -130,10 +130,11 @@ func TestWorkLeftToAnotherSubscriberIsLookedAtSeldom(t *testing.T) {
 	appendAll(t, b, messages("a", "b", "c"))
 	drained(t, db, group)
 	start(t.Context(), t, newBus(t, counted), bus.SubscriberOptions{Handler: &journal{}})
-	began := time.Now()
+	began, pace := time.Now(), time.NewTicker(5*time.Millisecond)
+	defer pace.Stop()
 	for i := range 200 {
 		appendAll(t, b, messages(fmt.Sprint(i)))
-		time.Sleep(5 * time.Millisecond)
+		<-pace.C
 	}
 	drained(t, db, group)
 	// Its first look and that of each resync and each poll come on top.
