@@ -10,7 +10,7 @@
 //
 // What a subscription knows of the log is on its board. Appends of the process tell it how far the log goes, those of others
 // are announced with their positions, and a scout looks for itself every Poll. The subscriber that processed a partition last
-// has its next records for itself for a moment (30 ms); then the others look at the cursors, and help where nothing moved.
+// has its next records for itself for a moment (60 ms); then the others look at the cursors, and help where nothing moved.
 //
 // As many lanes are at work as do not wait for one another. The database tells how long a batch waited for rows that others
 // had: transfers to the same wallets, say. Where more than one lane is always waiting, one fewer is at work, and where hardly
