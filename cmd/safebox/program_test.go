@@ -64,8 +64,7 @@ func (s *site) command(env []string, args ...string) *exec.Cmd {
 	}
 	c := exec.Command(exe, args...)
 	c.Dir = s.dir
-	// The race detector would otherwise hold every process for a second when it ends.
-	c.Env = append(otherEnviron(), asProgram+"=1", "GORACE=atexit_sleep_ms=0")
+	c.Env = append(otherEnviron(), asProgram+"=1")
 	c.Env = append(c.Env, s.settings(env)...)
 	return c
 }

@@ -68,8 +68,7 @@ func startAs(t *testing.T, user *syscall.Credential, url string, args ...string)
 			r.cmd.Env = append(r.cmd.Env, setting)
 		}
 	}
-	// The race detector would otherwise hold every process for a second when it ends.
-	r.cmd.Env = append(r.cmd.Env, "DATABASE="+url, "SAFEBOX_HTTP_ADDR=127.0.0.1:0", "GORACE=atexit_sleep_ms=0")
+	r.cmd.Env = append(r.cmd.Env, "DATABASE="+url, "SAFEBOX_HTTP_ADDR=127.0.0.1:0")
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	if err := r.cmd.Start(); err != nil {

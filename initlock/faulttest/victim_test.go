@@ -84,8 +84,7 @@ func newVictim(t *testing.T, url, name string, env ...string) *victim {
 		t.Fatal(err)
 	}
 	v := &victim{cmd: osexec.Command(exe), lines: make(chan string, 8), log: newJournal(), ended: make(chan struct{})}
-	// The race detector would otherwise hold every process for a second when it ends.
-	v.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", victimURL+"="+url, victimName+"="+name)
+	v.cmd.Env = append(os.Environ(), victimURL+"="+url, victimName+"="+name)
 	v.cmd.Env = append(v.cmd.Env, env...)
 	v.cmd.Stderr = v.log
 	in, err := v.cmd.StdinPipe()

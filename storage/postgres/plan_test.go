@@ -232,7 +232,7 @@ func (p plan) reads(report func(format string, args ...any)) (rows float64, inde
 
 // A connection keeps the plans that it made while the tables were empty, and nothing tells it that they have grown: not
 // before they are analysed. It makes them once.
-func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
+func TestAPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 	ctx := storagetest.Context(t)
 	conn := toReady(t)
 	run := func(statements ...string) {
@@ -244,7 +244,7 @@ func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 		}
 	}
 	pinned := pins()
-	batchs := slices.DeleteFunc(slices.Sorted(maps.Keys(pinned)), func(name string) bool {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(pinned)), func(name string) bool {
 		return !slices.ContainsFunc([]string{"claim", "load_", "store_", "clear_", "blocked_", "append_"}, func(p string) bool { return strings.HasPrefix(name, p) })
 	})
 	settle := func(name string) {
@@ -257,7 +257,7 @@ func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 		}
 	}
 	run("VACUUM (ANALYZE)")
-	for _, name := range batchs {
+	for _, name := range names {
 		run("PREPARE " + name + " AS " + queries.Get(name).SQL)
 		settle(name)
 		if _, _, err := explainPrepared(ctx, conn, "", name, pinned[name].args); err != nil {
@@ -266,7 +266,7 @@ func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 		run("ROLLBACK")
 	}
 	run(slices.DeleteFunc(slices.Clone(fillForPlans), func(s string) bool { return s == "ANALYZE" })...)
-	for _, name := range batchs {
+	for _, name := range names {
 		settle(name)
 		root, text, err := explainPrepared(ctx, conn, "ANALYZE, ", name, pinned[name].args)
 		if err != nil {
@@ -285,8 +285,8 @@ func TestABatchsPlanFromAnEmptyDatabaseReadsNoTableWhole(t *testing.T) {
 		}
 	}
 	var anew []string
-	if err := conn.QueryRow(ctx, "SELECT array_agg(name) FROM pg_prepared_statements WHERE custom_plans > 0 AND name = ANY ($1)", batchs).Scan(&anew); err != nil || anew != nil {
-		t.Errorf("planned anew each time: %v, %v", anew, err)
+	if err := conn.QueryRow(ctx, "SELECT array_agg(name) FROM pg_prepared_statements WHERE custom_plans > 0 AND name = ANY ($1)", names).Scan(&anew); err != nil || anew != nil {
+		t.Errorf("planned anew: %v, %v", anew, err)
 	}
 }
 

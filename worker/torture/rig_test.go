@@ -140,8 +140,7 @@ func (r *rig) environ(url string, more ...string) []string {
 		}
 	}
 	// Small batches: many moments to strike at.
-	env = append(env, "DATABASE="+url, "SAFEBOX_BATCH=20", "DB_POOL_SIZE=6", "DB_MAX_OVERFLOW=2", "DB_POOL_TIMEOUT_SECONDS=5", "GOMAXPROCS=2",
-		"GORACE=atexit_sleep_ms=0")
+	env = append(env, "DATABASE="+url, "SAFEBOX_BATCH=20", "DB_POOL_SIZE=6", "DB_MAX_OVERFLOW=2", "DB_POOL_TIMEOUT_SECONDS=5", "GOMAXPROCS=2")
 	return append(append(env, r.env...), more...)
 }
 

@@ -1,6 +1,6 @@
 -- name: append_lock
 -- Taken in the order of the array, which is sorted, so that two appends never wait for each other in a circle. The settings are
--- those of settle_plans, for append_events: the server would plan that anew each time, which takes as long as the append of an event.
+-- those of settle_plans, for append_events: the server would plan that anew again and again, which takes longer than the append.
 SELECT pg_advisory_xact_lock($1::integer, p) FROM unnest($2::integer[]) AS p
 WHERE (SELECT set_config('enable_seqscan', 'off', true) || set_config('enable_bitmapscan', 'off', true)
     || set_config('plan_cache_mode', 'force_generic_plan', true)) IS NOT NULL
