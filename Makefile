@@ -32,10 +32,14 @@ run: build ## Show three replicas surviving a SIGKILL on a throw-away database
 
 # The race detector is C, so the tests are built with cgo although the binary never is. It leaves out SQLite itself: that is C
 # made into Go, with no goroutine in it, and watched it takes six times as long. The driver and the callers are watched.
-# go vet is left to make lint, which runs all of it.
+# Nobody debugs these binaries, and what a debugger wants takes a tenth of the build. The flags go by the environment, so that
+# what the tests build themselves is built alike. go vet is left to make lint, which runs all of it.
+test: export GORACE := atexit_sleep_ms=0
+test: export GOFLAGS := $(GOFLAGS) -race -gcflags=all=-dwarf=false '-gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false -dwarf=false' '-ldflags=-s -w'
+test: export CGO_ENABLED := 1
 test: ## Run the tests with the race detector, on SQLite and on a private PostgreSQL
 	.ci/need cc postgresql pgbouncer alembic sqlite3 promtool
-	CGO_ENABLED=1 go test -race -gcflags=github.com/ncruces/go-sqlite3-wasm/...=-race=false -vet=off -timeout 12m ./...
+	go test -vet=off -timeout 12m ./...
 
 lint: ## Run the linters and shellcheck
 	.ci/need golangci-lint shellcheck

@@ -42,6 +42,9 @@ func Main(m *testing.M, then ...func()) {
 	if os.Getenv("GORACE") == "" { // the race detector would hold every process that a test starts for a second when it ends
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
+	if os.Getenv("PGSSLMODE") == "" { // the servers have no TLS, and to be refused it costs a process of theirs for each connection
+		_ = os.Setenv("PGSSLMODE", "disable")
+	}
 	code := m.Run()
 	for _, f := range then {
 		f()
