@@ -121,6 +121,7 @@ func connConfig(u storage.URL, role, instance string, t *tracer) (*pgx.ConnConfi
 	}
 	c.RuntimeParams["application_name"] = applicationName(role, instance)
 	c.DialFunc = dialer().DialContext
+	onePerAttempt(c)
 	if t != nil {
 		c.Tracer = t
 	}

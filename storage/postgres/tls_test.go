@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,11 +11,14 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +84,116 @@ func encrypted(t *testing.T, s *dbtest.PostgreSQLServer, by *authority) {
 	admin := open(t, s.URL(""), storage.Options{})
 	run(t, admin, file("server.key", "PRIVATE KEY", private), file("server.crt", "CERTIFICATE", der),
 		"ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()")
+}
+
+// counter passes connections on to a server and counts them, and those that are over.
+type counter struct {
+	address    string
+	made, over atomic.Int64
+}
+
+func newCounter(t *testing.T, server string) *counter {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &counter{address: listener.Addr().String()}
+	var all sync.WaitGroup
+	pass := func(client net.Conn) {
+		r.made.Add(1)
+		defer r.over.Add(1)
+		defer client.Close()
+		upstream, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", server)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer upstream.Close()
+		all.Go(func() {
+			defer client.Close()
+			_, _ = io.Copy(client, upstream)
+		})
+		_, _ = io.Copy(upstream, client)
+	}
+	all.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { pass(client) })
+		}
+	})
+	t.Cleanup(func() { listener.Close(); all.Wait() })
+	return r
+}
+
+// A server has a process for every connection, also for one on which it does nothing but refuse TLS.
+func TestARefusedTLSCostsNoSecondConnection(t *testing.T) {
+	server, err := url.Parse(dbtest.PostgreSQL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		query string
+		taken bool
+	}{
+		{"sslmode=prefer", true},
+		{"sslmode=prefer&connect_timeout=0", true},
+		{"sslmode=disable", true},
+		{"sslmode=require", false},
+	} {
+		t.Run(c.query, func(t *testing.T) {
+			r := newCounter(t, server.Host)
+			through := fmt.Sprintf("postgresql://postgres@%s%s?%s", r.address, server.Path, c.query)
+			db, err := openURL(t, through, storage.Options{})
+			if c.taken != (err == nil) {
+				t.Fatalf("%v", err)
+			}
+			if c.taken {
+				if err := db.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := r.made.Load(); n != 1 {
+				t.Errorf("%d connections were made, want 1", n)
+			}
+			eventually(t, "all connections are over", func() bool { return r.over.Load() == r.made.Load() })
+		})
+	}
+}
+
+func TestARefusedConnectionThatNobodyGoesOnWithEndsWithItsAttempt(t *testing.T) {
+	server, err := url.Parse(dbtest.PostgreSQL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newCounter(t, server.Host)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	refusals := newTLSRefusals((&net.Dialer{}).DialContext)
+	conn, err := refusals.dialContext(ctx, "tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(sslRequest); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refusals.mu.Lock()
+	kept := len(refusals.kept)
+	refusals.mu.Unlock()
+	if kept != 1 {
+		t.Errorf("%d connections are kept, want 1", kept)
+	}
+	cancel()
+	eventually(t, "the connection is over", func() bool { return r.over.Load() == 1 })
 }
 
 func TestAServerIsVerifiedWhenTheURLAsksForTLS(t *testing.T) {
