@@ -7,7 +7,7 @@
 //  2. A caller waits for a connection at most the policy's timeout, and then gets a *storage.PoolTimeoutError with the
 //     figures; a server that cannot be reached is a *storage.Error of class connection instead.
 //  3. A connection that was idle for more than a second is pinged before it is used, and one older than the recycle time
-//     is replaced.
+//     is replaced. One on which the server refuses TLS goes on without, where the URL allows that.
 //  4. Every connection to a server is named safebox/<role>/<instance> and is dead to the server at most 8 s after the
 //     network cut its replica off: keepalives and tcp_user_timeout on both sides see to it. Behind a pooler, which has
 //     connections of its own, these settings are left to the pooler.
