@@ -69,6 +69,9 @@ func (r *tlsRefusals) take(a attempt) net.Conn {
 func (r *tlsRefusals) put(a attempt, c net.Conn) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if earlier := r.kept[a]; earlier != nil { // without a time limit to connect, several attempts may have one context
+		earlier.Close() //nolint:errcheck,gosec // as above
+	}
 	r.kept[a] = c
 }
 
