@@ -140,7 +140,7 @@ type Connections struct {
 type Election struct {
 	Held   bool
 	Holder initlock.Holder // zero unless Held
-	// Waiters names the instances that have waited for more than a second, sorted; nil where that cannot be known.
+	// Waiters names the instances that have waited for more than five seconds, sorted; nil where that cannot be known.
 	Waiters []string
 }
 

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"database/sql"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -17,14 +18,13 @@ import (
 const gooseOutdated = 3
 
 // startGoose is what a program that uses goose does when it starts: up, under the session lock with its defaults.
-func startGoose(ctx context.Context, url string) (led bool, err error) {
+func startGoose(ctx context.Context, url string) (led bool, open io.Closer, err error) {
 	p, db, err := gooseProvider(url)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
-	defer db.Close()
 	applied, err := p.Up(ctx)
-	return len(applied) > 0, err
+	return len(applied) > 0, db, err
 }
 
 func gooseUpTo(ctx context.Context, url string, version int64) error {

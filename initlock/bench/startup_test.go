@@ -2,7 +2,6 @@ package bench
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -29,8 +28,9 @@ const (
 	urlEnv   = "SAFEBOX_BENCH_DATABASE"
 )
 
-// starters are what a replica does when it gets the word to go; they tell whether it led.
-var starters = map[string]func(ctx context.Context, url string) (led bool, err error){
+// starters are what a replica does when it gets the word to go, until it is ready. They tell whether it led, and leave the
+// database open, as a replica that goes on to its work does.
+var starters = map[string]func(ctx context.Context, url string) (led bool, open io.Closer, err error){
 	"safebox": startSafebox,
 	"goose":   startGoose,
 }
@@ -42,42 +42,48 @@ func TestMain(m *testing.M) {
 	dbtest.Main(m)
 }
 
-// told is what a replica says at its end.
+// told is what a replica says when it is ready, or has failed.
 type told struct {
 	Led   bool
 	Ready time.Time
 	Error string
 }
 
-// replica is the life of one process: it says that it is there, waits for the word to go, and tells when it was ready.
+// replica is the life of one process: it says that it is there, waits for the word to go, tells when it was ready, and lives
+// on until its input ends.
 func replica(role, url string) int {
 	fmt.Println()
-	if _, err := bufio.NewReader(os.Stdin).ReadByte(); err != nil {
+	input := bufio.NewReader(os.Stdin)
+	if _, err := input.ReadByte(); err != nil {
 		return 1
 	}
-	var t told
-	led, err := starters[role](context.Background(), url)
-	t.Led, t.Ready = led, time.Now()
+	led, open, err := starters[role](context.Background(), url)
+	t := told{Led: led, Ready: time.Now()}
 	if err != nil {
 		t.Error = err.Error()
 	}
 	if json.NewEncoder(os.Stdout).Encode(t) != nil || err != nil {
 		return 1
 	}
+	if _, err := input.ReadByte(); err != io.EOF {
+		return 1
+	}
+	if open.Close() != nil {
+		return 1
+	}
 	return 0
 }
 
-func startSafebox(ctx context.Context, url string) (bool, error) {
+func startSafebox(ctx context.Context, url string) (bool, io.Closer, error) {
 	db, err := open(ctx, url)
 	if err != nil {
-		return false, err
+		return false, nil, err
 	}
-	defer db.Close()
 	res, err := db.Initialise(ctx, lockOptions(db), func(ctx context.Context, conn *sql.DB) error {
 		_, err := migrations.Prepare(ctx, conn, migrationOptions(db))
 		return err
 	})
-	return res.Outcome == initlock.OutcomeLed, err
+	return res.Outcome == initlock.OutcomeLed, db, err
 }
 
 func open(ctx context.Context, url string) (storage.DB, error) {
@@ -152,9 +158,13 @@ func startAll(b *testing.B, role, state string) sample {
 	}
 	var all []told
 	for _, p := range processes {
-		all = append(all, p.end(b))
+		all = append(all, p.ready(b))
 	}
-	return judge(b, role, began, all)
+	result := judge(b, role, began, all)
+	for _, p := range processes {
+		p.end(b)
+	}
+	return result
 }
 
 func judge(b *testing.B, role string, began time.Time, all []told) sample {
@@ -237,15 +247,20 @@ func (p *process) there(b *testing.B) {
 	}
 }
 
-func (p *process) end(b *testing.B) (t told) {
+func (p *process) ready(b *testing.B) (t told) {
 	b.Helper()
 	if err := json.NewDecoder(p.stdout).Decode(&t); err != nil {
 		b.Fatalf("a replica told nothing: %v", err)
 	}
-	if err := p.cmd.Wait(); err != nil && t.Error == "" {
+	return t
+}
+
+func (p *process) end(b *testing.B) {
+	b.Helper()
+	p.stdin.Close()
+	if err := p.cmd.Wait(); err != nil {
 		b.Fatal(err)
 	}
-	return t
 }
 
 // BenchmarkReady starts one replica on a ready database.
@@ -253,21 +268,32 @@ func BenchmarkReady(b *testing.B) {
 	for _, role := range []string{"safebox", "goose"} {
 		b.Run(role, func(b *testing.B) {
 			url := dbtest.PostgreSQL(b)
-			ctx := context.Background()
-			if _, err := starters[role](ctx, url); err != nil {
-				b.Fatal(err)
-			}
+			readyNow(b, role, url)
 			var took []time.Duration
 			for b.Loop() {
-				began := time.Now()
-				led, err := starters[role](ctx, url)
-				if err != nil || led {
-					b.Fatal(cmp.Or(err, fmt.Errorf("it led")))
+				t, led := readyNow(b, role, url)
+				if led {
+					b.Fatal("it led")
 				}
-				took = append(took, time.Since(began))
+				took = append(took, t)
 			}
 			b.ReportMetric(median(took, func(d time.Duration) float64 { return d.Seconds() * 1000 }), "ready-ms")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+}
+
+// readyNow starts one replica in this process, and tells how long it took to be ready.
+func readyNow(b *testing.B, role, url string) (took time.Duration, led bool) {
+	b.Helper()
+	began := time.Now()
+	led, open, err := starters[role](b.Context(), url)
+	took = time.Since(began)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := open.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return took, led
 }

@@ -29,8 +29,9 @@
 //     further statement is ErrLockLost, and nothing runs without the lock.
 //  10. It is taken from the server itself. A pooler that stands where the server should be is found out when the database is
 //     opened, and once more before the lock is taken, and is a *PoolerError.
-//  11. A database that is ready costs no session but the pool's; being refused the lock costs one statement. A server that
-//     is too full for the lock's session gets the pool's idle connections back, so that somebody can lead.
+//  11. A database that is ready costs no session but the pool's; being refused the lock costs a few statements, and of many
+//     that want it one at a time opens a session. A server that is too full for the lock's session gets the pool's idle
+//     connections back, so that somebody can lead.
 //
 // And of a pooler in front, where the server has an address of its own (storage.Options.Direct):
 //

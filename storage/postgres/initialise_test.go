@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,8 +134,7 @@ func TestAReadyDatabaseCostsNoSessionOfItsOwn(t *testing.T) {
 	if _, err := db.Initialise(initContext(t), initOptions, func(context.Context, *sql.DB) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	db.direct.Host, db.direct.Port = "127.0.0.1", 1 // nobody answers there
-	db.direct.Fallbacks = nil
+	nowhere(db)
 	res, err := db.Initialise(initContext(t), initOptions, func(context.Context, *sql.DB) error {
 		t.Error("worked on a ready database")
 		return nil
@@ -247,5 +248,80 @@ func TestReadingTheMarkerAgainAndAgainTakesOneConnection(t *testing.T) {
 	}
 	if n := db.Pool().Opened; n != 1 {
 		t.Errorf("%d connections were opened one after another; want 1", n)
+	}
+}
+
+// nowhere leads the replica's sessions for the lock to where nobody answers, so that opening one cannot go well.
+func nowhere(db *DB) {
+	db.direct.Host, db.direct.Port = "127.0.0.1", 1
+	db.direct.Fallbacks = nil
+}
+
+func TestOnlyOneAtATimeOpensASessionForTheLock(t *testing.T) {
+	url := dbtest.PostgreSQL(t)
+	first, second := replica(initContext(t), t, url), replica(initContext(t), t, url)
+	withdraw, err := locker{first}.stand(initContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nowhere(second)
+	try := func() error { return try(t, second) }
+	if err := try(); !errors.Is(err, initlock.ErrLocked) {
+		t.Errorf("while another opens one: %v; want ErrLocked", err)
+	}
+	second.passedOver.Add(-int64(courtesy)) // it was passed over that long ago
+	if err := try(); errors.Is(err, initlock.ErrLocked) {
+		t.Errorf("after %s of that: %v; want the error of an attempt of its own", courtesy, err)
+	}
+	withdraw()
+	if err := try(); errors.Is(err, initlock.ErrLocked) {
+		t.Errorf("after the other withdrew: %v; want the error of an attempt of its own", err)
+	}
+	if n := second.passedOver.Load(); n != 0 {
+		t.Errorf("passed over since %d, after it was not; want 0", n)
+	}
+	lease, err := locker{first}.TryLock(initContext(t), "first")
+	if err != nil {
+		t.Fatalf("after everybody withdrew: %v", err)
+	}
+	if err := lease.Release(initContext(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+func try(tb testing.TB, db *DB) error {
+	tb.Helper()
+	lease, err := locker{db}.TryLock(initContext(tb), "me")
+	if err == nil {
+		tb.Fatal("it has the lock: ", lease.Release(initContext(tb)))
+	}
+	return err
+}
+
+// Each of them has one connection, the server has none left, and to lead takes two.
+func TestReplicasOnAFullServerMakeRoomForALeader(t *testing.T) {
+	const places = 8
+	server := dbtest.Server(t, dbtest.Options{MaxConnections: places})
+	url := server.Database(t)
+	var dbs []*DB
+	for range places {
+		dbs = append(dbs, replica(initContext(t), t, url))
+	}
+	var led atomic.Int64
+	var group sync.WaitGroup
+	for _, db := range dbs {
+		group.Go(func() {
+			_, err := db.Initialise(initContext(t), initOptions, func(context.Context, *sql.DB) error {
+				led.Add(1)
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := led.Load(); n != 1 {
+		t.Errorf("%d led; want 1", n)
 	}
 }

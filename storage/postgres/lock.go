@@ -18,6 +18,7 @@ import (
 var (
 	qInitBackend  = queries.Get("init_backend")
 	qInitLocked   = queries.Get("init_locked")
+	qInitStand    = queries.Get("init_stand")
 	qInitTryLock  = queries.Get("init_try_lock")
 	qInitLockHeld = queries.Get("init_lock_held")
 	qInitUnlock   = queries.Get("init_unlock")
@@ -44,16 +45,17 @@ func (e *PoolerError) Unwrap() error { return storage.ErrConfig }
 // locker takes the session advisory lock on a connection of its own to the server itself.
 type locker struct{ db *DB }
 
-// TryLock implements initlock.Locker. It asks through the pool first, so that being refused costs one statement and no
+// TryLock implements initlock.Locker. It asks through the pool first, so that being refused costs a few statements and no
 // connection, however many wait.
 func (l locker) TryLock(ctx context.Context, name string) (initlock.Lease, error) {
-	var held bool
-	if err := l.db.queryRow(ctx, qInitLocked, nil, &held); err != nil {
+	if err := l.free(ctx, nil); err != nil {
 		return nil, err
 	}
-	if held {
-		return nil, initlock.ErrLocked
+	withdraw, err := l.stand(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer withdraw()
 	session := openSession(lockConfig(l.db.direct, applicationName(roleInit, name)))
 	beat := &heartbeat{db: l.db, session: session}
 	if err := l.take(ctx, session, beat); err != nil {
@@ -61,6 +63,66 @@ func (l locker) TryLock(ctx context.Context, name string) (initlock.Lease, error
 	}
 	beat.start() //nolint:contextcheck // it lives as long as the lease
 	return &lease{db: l.db, session: session, beat: beat}, nil
+}
+
+// free is ErrLocked while somebody holds the lock.
+func (l locker) free(ctx context.Context, on querier) error {
+	var held bool
+	if err := l.db.queryRowOn(ctx, on, qInitLocked, nil, &held); err != nil {
+		return err
+	}
+	if held {
+		l.db.passedOver.Store(0)
+		return initlock.ErrLocked
+	}
+	return nil
+}
+
+// courtesy is how long a process that wants the lock leaves it to others to open a session for it. Opening one takes over a
+// second where fifty replicas start on two cores; who waits longer may be one of many on a server that is full, of whom
+// each must be refused before it gives back the connection that it has.
+const courtesy = 2 * time.Second
+
+// stand makes this process the only one that opens a session for the lock, until it withdraws. Where another one does it is
+// ErrLocked, unless others have for so long that courtesy ends. The lock of a transaction on the pool's connection stands
+// for that: it goes with the process, and works through a pooler.
+func (l locker) stand(ctx context.Context) (withdraw func(), err error) {
+	c, err := l.db.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := c.Begin(ctx)
+	if err != nil {
+		c.Release()
+		return nil, wrap(stmtBegin, err)
+	}
+	withdraw = func() {
+		tx.Rollback(ctx) //nolint:errcheck // the pool closes a connection on which it fails, and that frees the lock too
+		c.Release()
+	}
+	var alone bool
+	if err = l.db.queryRowOn(ctx, tx, qInitStand, nil, &alone); err == nil && alone {
+		err = l.free(ctx, tx) // whoever stood before may have the lock now
+	}
+	switch {
+	case err != nil:
+		withdraw()
+		return nil, err
+	case alone:
+		l.db.passedOver.Store(0)
+		return withdraw, nil
+	}
+	withdraw()
+	if l.db.waitsItsTurn() {
+		return nil, initlock.ErrLocked
+	}
+	return func() {}, nil
+}
+
+// waitsItsTurn tells whether courtesy asks a process to wait that was passed over once more.
+func (db *DB) waitsItsTurn() bool {
+	now := time.Now().UnixNano()
+	return db.passedOver.CompareAndSwap(0, now) || now-db.passedOver.Load() < int64(courtesy)
 }
 
 // take takes the lock on the session, after making sure that the session is ours alone, and tells the heartbeat which

@@ -26,7 +26,7 @@ const roleWait = "wait"
 
 // listenAfter is how long a waiter polls before it opens a connection for LISTEN: where fifty replicas wait for a leader
 // that is done in a moment, fifty more connections would only be in its way.
-const listenAfter = time.Second
+const listenAfter = 5 * time.Second
 
 // stateUndefinedTable is the SQLSTATE of a table that is not there.
 const stateUndefinedTable = "42P01"

@@ -24,6 +24,8 @@ type DB struct {
 	timeouts atomic.Int64
 	wary     atomic.Int32 // appends that look for their identities in the log before they write
 	closing  atomic.Bool
+
+	passedOver atomic.Int64 // Unix nanoseconds since when others have stood for the initialisation lock; 0: they do not
 }
 
 // Open connects to the server, trying again while none answers, until the policy's timeout has passed.

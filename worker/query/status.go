@@ -41,7 +41,7 @@ type Init struct {
 	Holder   string         `json:"holder"` // who has the lock; "" when nobody has
 	Since    *time.Time     `json:"since"`
 	Activity string         `json:"activity"` // what the holder runs
-	Waiters  []string       `json:"waiters"`  // who has waited for more than a second; null where that cannot be known
+	Waiters  []string       `json:"waiters"`  // who has waited for more than five seconds; null where that cannot be known
 }
 
 // NewInit puts the marker and the lock together.

@@ -22,6 +22,10 @@ WHERE locktype = 'advisory' AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND classid = 0 AND objid = 841337001 AND objsubid = 1;
 
+-- Who has this lock is the one to open a session for the initialisation lock.
+-- name: init_stand
+SELECT pg_try_advisory_xact_lock(841337002);
+
 -- name: init_session_holds
 SELECT count(*) > 0
 FROM pg_locks
