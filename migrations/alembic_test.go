@@ -48,7 +48,7 @@ func realAlembic(t *testing.T, test func(t *testing.T, d storage.Dialect, open f
 // Invariant 4: what is expected of a database of Alembic's is what Alembic makes.
 func TestAlembicMakesTheGoldenCatalogues(t *testing.T) {
 	realAlembic(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB, run func(...string) string) {
-		db, s := open(), sets()[d]
+		db, s := open(), sets[d]()
 		for place := range s.index(LatestAlembic) + 1 {
 			run("upgrade", "+1")
 			golden, ok := s.golden(place)

@@ -107,7 +107,7 @@ func TestADowngradeThatLosesNothingNeedsNoYes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found := sets()[d].compare(c, sets()[d].index(LatestAlembic)); len(found) > 0 {
+		if found := sets[d]().compare(c, sets[d]().index(LatestAlembic)); len(found) > 0 {
 			t.Errorf("not what Alembic made:\n%s", DifferenceTable(found))
 		}
 	})

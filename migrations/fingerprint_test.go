@@ -295,7 +295,7 @@ func TestDifferencesAreJudgedRepairedAndAdopted(t *testing.T) {
 			}
 			t.Run(x.name, func(t *testing.T) {
 				db := blank(t, d, place, i)
-				s := sets()[d]
+				s := sets[d]()
 				at := s.index(LatestAlembic)
 				if x.head {
 					at = len(s.revisions) - 1
@@ -405,7 +405,7 @@ func goesOn(t *testing.T, db *sql.DB, d storage.Dialect, s *set) {
 
 func TestAnInvalidIndexIsBuiltAgain(t *testing.T) {
 	db := place(t, storage.PostgreSQL)()
-	s := sets()[storage.PostgreSQL]
+	s := sets[storage.PostgreSQL]()
 	head := len(s.revisions) - 1
 	makeRevision(t, db, s, head)
 	exec(t, db, "DROP INDEX uq_paymentquote_quote")
@@ -472,7 +472,7 @@ func TestRepairsOfThingsThatNoRevisionHasYet(t *testing.T) {
 
 func TestTheBestMatchHasTheFewestContradictions(t *testing.T) {
 	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
-		s, db := sets()[d], open()
+		s, db := sets[d](), open()
 		if place, found := s.best(revisionTables(t, db, d)); place != -1 || found != nil {
 			t.Errorf("an empty database is at %d, with %v", place, found)
 		}
@@ -520,7 +520,7 @@ func TestADifferenceReadsWellAndIsKeptInJSON(t *testing.T) {
 
 func TestTablesOfCreateAllAreRepairedAndAdopted(t *testing.T) {
 	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
-		db, s := open(), sets()[d]
+		db, s := open(), sets[d]()
 		execFile(t, db, fmt.Sprintf("testdata/%s/create_all.sql", d))
 		rows := contents(t, db, d)
 		place, found := s.best(revisionTables(t, db, d))

@@ -38,7 +38,7 @@ func revisionTables(t *testing.T, db *sql.DB, d storage.Dialect) catalogue {
 // Invariant 4 needs it. With -update the files are made what the revisions make.
 func TestGoldenCataloguesAreWhatTheRevisionsMake(t *testing.T) {
 	onBoth(t, func(t *testing.T, d storage.Dialect, open func() *sql.DB) {
-		db, s := open(), sets()[d]
+		db, s := open(), sets[d]()
 		for place, r := range s.revisions {
 			if _, err := Upgrade(context.Background(), db, options(d), "+1"); err != nil {
 				t.Fatal(err)
@@ -91,7 +91,7 @@ func TestEveryGoldenCatalogueBelongsToARevision(t *testing.T) {
 			t.Errorf("%s has %d golden catalogues for %d revisions", d, len(all), len(Revisions(d)))
 		}
 		for id := range all {
-			if sets()[d].index(id) < 0 {
+			if sets[d]().index(id) < 0 {
 				t.Errorf("the golden catalogue %s of %s belongs to no revision", id, d)
 			}
 		}

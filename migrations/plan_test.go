@@ -200,7 +200,7 @@ func TestAMismatchNamesTheRevisionThatFitsBetter(t *testing.T) {
 
 // Only what takes an interrupted revision to its end may be run, and everything else says what that is.
 func TestAnInterruptedRevisionIsBroughtToItsEndFirst(t *testing.T) {
-	s := sets()[storage.PostgreSQL]
+	s := sets[storage.PostgreSQL]()
 	last := len(s.revisions) - 1
 	for _, c := range []struct {
 		up      bool
@@ -234,7 +234,7 @@ func TestAnInterruptedRevisionIsBroughtToItsEndFirst(t *testing.T) {
 }
 
 func TestAnInterruptedRevisionThatTheBooksContradictIsRefused(t *testing.T) {
-	s := sets()[storage.PostgreSQL]
+	s := sets[storage.PostgreSQL]()
 	last := len(s.revisions) - 1
 	up, down := &interruption{s.revisions[last].File, true, 3, 9}, &interruption{s.revisions[last].File, false, 3, 9}
 	first, third := filesOf(s.revisions[:1]), filesOf(s.revisions[:last])
@@ -269,7 +269,7 @@ func TestReadersTellOfAnInterruptedRevision(t *testing.T) {
 	if _, err := Upgrade(ctx, db, options(d), LatestAlembic); err != nil {
 		t.Fatal(err)
 	}
-	step := sets()[d].steps(len(Revisions(d))-1, true)[0]
+	step := sets[d]().steps(len(Revisions(d))-1, true)[0]
 	for _, statement := range []string{createSteps, step.SQL, step.ran(time.Now())} {
 		exec(t, db, statement)
 	}

@@ -307,7 +307,7 @@ func TestAnUnknownDialectIsAnError(t *testing.T) {
 }
 
 func ExampleTargetError() {
-	_, err := sets()[storage.SQLite].target(CommandUpgrade, "20260416_0003", 3)
+	_, err := sets[storage.SQLite]().target(CommandUpgrade, "20260416_0003", 3)
 	fmt.Println(err)
 	// Output: cannot upgrade to "20260416_0003": the database is at 20261123_0004 already, and an upgrade does not go down: `safebox migrate downgrade 20260416_0003` does; name head, +n or one of 20260220_0001, 20260310_0002, 20260416_0003, 20261123_0004
 }

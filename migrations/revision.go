@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"sort"
+	"slices"
 	"strings"
 	"sync"
 
@@ -38,18 +38,28 @@ type Revision struct {
 
 // Latest is the newest revision that this build knows, the same for every dialect.
 func Latest() string {
-	r := sets()[storage.PostgreSQL].revisions
+	r := known()[storage.PostgreSQL]
 	return r[len(r)-1].ID
 }
 
 // Revisions lists the revisions of a dialect, oldest first; none for an unknown dialect.
-func Revisions(d storage.Dialect) []Revision {
-	s, ok := sets()[d]
-	if !ok {
-		return nil
+func Revisions(d storage.Dialect) []Revision { return slices.Clone(known()[d]) }
+
+// known lists the revisions of each dialect. It is all that a process needs to know of them which finds the database ready.
+var known = sync.OnceValue(func() map[storage.Dialect][]Revision {
+	all := map[storage.Dialect][]Revision{}
+	for _, d := range []storage.Dialect{storage.PostgreSQL, storage.SQLite} {
+		found, err := list(embedded, d)
+		if err != nil {
+			panic(broken(d, err))
+		}
+		all[d] = found
 	}
-	return append([]Revision(nil), s.revisions...)
-}
+	return all
+})
+
+// broken is what a panic says of an embedded file that is a bug of the build.
+func broken(d storage.Dialect, err error) string { return fmt.Sprintf("migrations: %s: %v", d, err) }
 
 // set is the revisions of one dialect with their parsed statements, in the same order.
 type set struct {
@@ -58,49 +68,66 @@ type set struct {
 	migrations []*migrate.Migration
 }
 
-// sets parses the embedded files once. A file that cannot be parsed is a bug of the build, hence the panic.
-var sets = sync.OnceValue(func() map[storage.Dialect]*set {
-	all := map[storage.Dialect]*set{}
-	for _, d := range []storage.Dialect{storage.PostgreSQL, storage.SQLite} {
-		s, err := load(embedded, d)
-		if err != nil {
-			panic(fmt.Sprintf("migrations: %s: %v", d, err))
-		}
-		all[d] = s
-	}
-	return all
-})
+// sets are the revisions of each dialect, whose embedded files are parsed once, when they are first asked for. A file that
+// cannot be parsed is a bug of the build, hence the panic.
+var sets = map[storage.Dialect]func() *set{
+	storage.PostgreSQL: sync.OnceValue(func() *set { return mustLoad(storage.PostgreSQL) }),
+	storage.SQLite:     sync.OnceValue(func() *set { return mustLoad(storage.SQLite) }),
+}
 
-// load parses the revisions in a dialect's folder, in the order of their names.
-func load(fsys fs.FS, d storage.Dialect) (*set, error) {
+func mustLoad(d storage.Dialect) *set {
+	s, err := load(embedded, d)
+	if err != nil {
+		panic(broken(d, err))
+	}
+	return s
+}
+
+// list reads the revisions in a dialect's folder, in the order of their names.
+func list(fsys fs.FS, d storage.Dialect) ([]Revision, error) {
 	names, err := fs.Glob(fsys, path.Join(string(d), "*.sql"))
 	if err != nil {
 		return nil, err
 	}
-	sort.Strings(names)
-	s := &set{dialect: d}
+	slices.Sort(names)
+	var found []Revision
 	for _, name := range names {
 		content, err := fs.ReadFile(fsys, name)
 		if err != nil {
 			return nil, err
 		}
 		file := path.Base(name)
-		m, err := migrate.ParseMigration(file, bytes.NewReader(content))
-		if err != nil {
-			return nil, err
-		}
 		id := revisionOf(file)
 		short, ok := strings.CutPrefix(strings.TrimSuffix(file, ".sql"), id+"_")
 		if !ok {
 			return nil, fmt.Errorf("%s: a file is named <date>_<number>_<name>.sql", file)
 		}
 		sum := sha256.Sum256(bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")))
-		s.revisions = append(s.revisions, Revision{ID: id, Name: short, File: file, SHA256: hex.EncodeToString(sum[:])})
+		found = append(found, Revision{ID: id, Name: short, File: file, SHA256: hex.EncodeToString(sum[:])})
+	}
+	return found, nil
+}
+
+// load parses the revisions that list finds.
+func load(fsys fs.FS, d storage.Dialect) (*set, error) {
+	found, err := list(fsys, d)
+	if err != nil {
+		return nil, err
+	}
+	s := &set{dialect: d, revisions: found}
+	for place, r := range found {
+		content, err := fs.ReadFile(fsys, path.Join(string(d), r.File))
+		if err != nil {
+			return nil, err
+		}
+		m, err := migrate.ParseMigration(r.File, bytes.NewReader(content))
+		if err != nil {
+			return nil, err
+		}
 		s.migrations = append(s.migrations, m)
 		for _, up := range []bool{true, false} {
-			place := len(s.migrations) - 1
 			if st := s.lone(place, up); st != "" && s.steps(place, up) == nil {
-				return nil, fmt.Errorf("%s: %.60q cannot run in a transaction: mark the way %s with notransaction", file, st, direction(up))
+				return nil, fmt.Errorf("%s: %.60q cannot run in a transaction: mark the way %s with notransaction", r.File, st, direction(up))
 			}
 		}
 	}

@@ -97,7 +97,7 @@ func TestADeathAtAnyBoundaryOfAStepIsCompletedByTheNextRun(t *testing.T) {
 			exec(t, look, fmt.Sprintf("INSERT INTO paymentquote (nsec, handle, quote, amount, mint, paid) VALUES ('', 'h', 'q%[1]d', %[1]d, 'm', false)", n))
 		}
 	}
-	if steps := sets()[d].steps(3, true); len(died) < 2*len(steps) {
+	if steps := sets[d]().steps(3, true); len(died) < 2*len(steps) {
 		t.Errorf("there were only %d deaths in %d steps: %v", len(died), len(steps), died)
 	}
 	if diff := cmp.Diff(describe(t, untroubled, d), describe(t, look, d)); diff != "" {
@@ -162,7 +162,7 @@ func TestAnIndexThatADeathLeftInvalidIsBuiltAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(&interruption{"20261123_0004_event_log.sql", true, number - 1, len(sets()[d].steps(3, true))}, f.interrupted); diff != "" {
+	if diff := cmp.Diff(&interruption{"20261123_0004_event_log.sql", true, number - 1, len(sets[d]().steps(3, true))}, f.interrupted); diff != "" {
 		t.Error(diff)
 	}
 	let()
@@ -189,7 +189,7 @@ func TestAnIndexThatADeathLeftInvalidIsBuiltAgain(t *testing.T) {
 // stepOf is the number of the newest revision's step that begins so.
 func stepOf(t *testing.T, beginning string) int {
 	t.Helper()
-	s := sets()[storage.PostgreSQL]
+	s := sets[storage.PostgreSQL]()
 	for _, st := range s.steps(s.index("20261123_0004"), true) {
 		if strings.HasPrefix(st.SQL, beginning) {
 			return st.number

@@ -36,11 +36,11 @@ func Target(d storage.Dialect, s State, target string, c Command) (string, error
 
 // setOf is the revisions of a dialect.
 func setOf(d storage.Dialect) (*set, error) {
-	s, ok := sets()[d]
+	parsed, ok := sets[d]
 	if !ok {
 		return nil, fmt.Errorf("there are no migrations for the dialect %q", d)
 	}
-	return s, nil
+	return parsed(), nil
 }
 
 // id names the revision at a place, "" before the first.

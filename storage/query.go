@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"bufio"
 	"fmt"
 	"io/fs"
 	"path"
@@ -36,34 +35,33 @@ func MustLoad(files fs.FS) Queries {
 	return qs
 }
 
+// marker begins the line that names a statement.
+const marker = "-- name: "
+
 func (qs Queries) parse(file, text string) {
-	var name string
-	var body strings.Builder
-	flush := func() {
-		if name != "" {
-			sql := strings.TrimRight(strings.TrimSpace(body.String()), ";")
-			if sql == "" {
-				panic(fmt.Sprintf("storage: %s: statement %s is empty", file, name))
-			}
-			qs[name] = Query{name, sql}
-		}
-		body.Reset()
-	}
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		line := lines.Text()
-		if rest, ok := strings.CutPrefix(line, "-- name: "); ok {
-			flush()
-			name = strings.TrimSpace(rest)
-			if _, twice := qs[name]; twice || name == "" {
-				panic(fmt.Sprintf("storage: %s: statement name %q is empty or repeated", file, name))
-			}
-			continue
-		}
-		if !strings.HasPrefix(line, "--") {
-			body.WriteString(line + "\n")
+	var bare strings.Builder // of the other comments
+	bare.Grow(len(text) + 1)
+	bare.WriteByte('\n')
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, marker) || !strings.HasPrefix(line, "--") {
+			bare.WriteString(line)
 		}
 	}
-	flush()
+	for i, part := range strings.Split(bare.String(), "\n"+marker) {
+		if i == 0 {
+			continue // what stands before the first name
+		}
+		name, body, _ := strings.Cut(part, "\n")
+		name = strings.TrimSpace(name)
+		if _, twice := qs[name]; twice || name == "" {
+			panic(fmt.Sprintf("storage: %s: statement name %q is empty or repeated", file, name))
+		}
+		sql := strings.TrimRight(strings.TrimSpace(body), ";")
+		if sql == "" {
+			panic(fmt.Sprintf("storage: %s: statement %s is empty", file, name))
+		}
+		qs[name] = Query{name, sql}
+	}
 }
 
 // Get returns the named statement; it panics when there is none: a backend gets all of its statements when it starts.

@@ -6,6 +6,9 @@ import (
 	"github.com/safebox/safebox/worker/bus"
 )
 
+// GuardsFirst is about how long after its start a replica looks at the guards.
+const GuardsFirst = guardsFirst
+
 // Stuck says what of a replica does not move although it should.
 func (r *Replica) Stuck() string { return r.vitals.stuck() }
 

@@ -22,7 +22,10 @@ const (
 	// beatTimeout bounds what one heartbeat asks of the database.
 	beatTimeout = 5 * time.Second
 	// guardsEvery is the time between two looks at the guards, and guardsBroken where the last one found something: someone
-	// is mending it. guardsTimeout bounds a look, which reads every wallet where an index is missing.
+	// is mending it. The first comes about guardsFirst after the start, which looked at them too: it takes a session of its own,
+	// and where many replicas start at once it is sessions that they wait for. guardsTimeout bounds a look, which reads every
+	// wallet where an index is missing.
+	guardsFirst   = 4 * time.Second
 	guardsEvery   = 5 * time.Minute
 	guardsBroken  = 30 * time.Second
 	guardsTimeout = time.Minute
@@ -182,12 +185,8 @@ func (c *readings) add(r reading) time.Duration {
 // watchSlowly looks now and then at what changes seldom, until ctx ends: the guards, since an index that someone dropped lets
 // values in that no start has seen, and the record of the backups.
 func (r *Replica) watchSlowly(ctx context.Context) {
+	pause := guardsFirst
 	for {
-		pause := guardsEvery
-		if r.lookAtGuards(ctx) > 0 {
-			pause = guardsBroken
-		}
-		r.lookAtBackups(ctx)
 		timer := time.NewTimer(pause/2 + rand.N(pause))
 		select {
 		case <-ctx.Done():
@@ -195,6 +194,11 @@ func (r *Replica) watchSlowly(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		pause = guardsEvery
+		if r.lookAtGuards(ctx) > 0 {
+			pause = guardsBroken
+		}
+		r.lookAtBackups(ctx)
 	}
 }
 

@@ -122,6 +122,29 @@ func TestALagIsMeasuredByTheClockOfTheDatabase(t *testing.T) {
 	})
 }
 
+// Replicas that start together need the server for being ready, all of them.
+func TestTheGuardsAreLookedAtAMomentAfterTheStart(t *testing.T) {
+	db := storagetest.Ready(t, dbtest.SQLite(t))
+	ctx, stop := context.WithCancel(storagetest.Context(t))
+	looked := make(chan time.Time, 1)
+	r := replica(t, db, func(o *worker.Options) {
+		o.Observer = metrics.New(metrics.Options{Logger: silent})
+		o.Guards = func(context.Context) (map[string]int, error) {
+			looked <- time.Now()
+			return nil, nil
+		}
+	})
+	began, ended := time.Now(), make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	if after := (<-looked).Sub(began); after < worker.GuardsFirst/2 {
+		t.Errorf("the guards were looked at after %s, want %s at least", after, worker.GuardsFirst/2)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAReplicaEndsWithTheErrorOfItsPreparation(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		broken := errors.New("the migration is broken")
