@@ -20,6 +20,7 @@ const installPgBouncer = "the program pgbouncer is missing; on Debian and Ubuntu
 const (
 	SessionMode     = "session"     // a client keeps a connection until it leaves
 	TransactionMode = "transaction" // until the end of each transaction
+	StatementMode   = "statement"   // until the end of each statement; it refuses transactions
 )
 
 // pooledConnections is how many connections PgBouncer keeps to the server: fewer than its clients, so that each of them

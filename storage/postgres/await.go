@@ -76,9 +76,30 @@ func (db *DB) firstConnection(ctx context.Context) error {
 	}
 	if pooled(db.options) { // it lets clients in while it has no server
 		var one int
-		return ask(ctx, c.Conn(), queries.Get("ping"), &one)
+		if err := ask(ctx, c.Conn(), queries.Get("ping"), &one); err != nil {
+			return err
+		}
+		return transacts(ctx, c.Conn())
 	}
 	return locker{db}.checkSession(ctx, c.Conn())
+}
+
+// noTransactionsError says that a pooler gives the server away after each statement: PgBouncer with pool_mode = statement.
+type noTransactionsError struct{ error }
+
+func (e *noTransactionsError) Unwrap() error { return e.error }
+
+// transacts makes sure that a pooler which has a server lets a transaction through.
+func transacts(ctx context.Context, c *pgx.Conn) error {
+	tx, err := c.Begin(ctx)
+	if err == nil {
+		return wrap(stmtRollback, tx.Rollback(ctx))
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == stateProtocol {
+		return &noTransactionsError{err}
+	}
+	return wrap(stmtBegin, err)
 }
 
 // tooOldError says that the server lacks what the sessions need.
@@ -109,12 +130,15 @@ func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
 	}
 	var old *tooOldError
 	var pooler *PoolerError
+	var none *noTransactionsError
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pooler):
 		return pooler
 	case errors.As(err, &old):
 		return because("upgrade the server")
+	case errors.As(err, &none):
+		return because("set pool_mode to transaction or session in the pooler: it takes transactions to process events")
 	case errors.As(err, &pg) && pg.Code == stateProtocol && pooled(db.options):
 		return nil // so a pooler says that it has no connection to the server yet, or no place for another client
 	case errors.As(err, &pg):

@@ -226,3 +226,15 @@ func TestAPoolerWhoseServerIsNotThereYetIsTriedAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAPgBouncerThatRefusesTransactionsIsRefusedAtOnce(t *testing.T) {
+	server := dbtest.PostgreSQL(t)
+	direct, err := storage.ParseURL(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = openURL(t, dbtest.PgBouncer(t, server, dbtest.StatementMode), storage.Options{Direct: direct})
+	if !errors.Is(err, storage.ErrConfig) || !strings.Contains(err.Error(), "pool_mode") {
+		t.Errorf("got %v; want a configuration error that names pool_mode", err)
+	}
+}

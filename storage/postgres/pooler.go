@@ -9,7 +9,7 @@ import (
 // pooled tells whether the pool's connections lead to a pooler: the server itself was given an address of its own.
 func pooled(o storage.Options) bool { return o.Direct.String() != o.URL.String() }
 
-// throughPooler makes a configuration that works through a pooler in any of its modes. In transaction mode each
+// throughPooler makes a configuration that works through a pooler in transaction or session mode. In transaction mode each
 // transaction may run on another session of the server, so nothing may be left on one: no prepared statement and no
 // setting. A pooler also refuses startup parameters that it does not know; only the application's name is one that all
 // of them take.

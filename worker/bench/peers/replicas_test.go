@@ -113,7 +113,7 @@ func idle(ctx context.Context, program, url string, during time.Duration) (cost 
 	const calls = `SELECT coalesce(sum(calls), 0) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid
 		WHERE d.datname = current_database() AND query NOT LIKE '%pg_stat_statements%'`
 	err = withWorkers(ctx, program, url, replicas, func(pids []int) error {
-		if err := pause(ctx, 3*time.Second); err != nil { // until the start is over
+		if err := pause(ctx, 7*time.Second); err != nil { // until the start is over, and the first look at the guards
 			return err
 		}
 		var before, after float64
