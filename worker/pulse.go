@@ -22,9 +22,9 @@ const (
 	// beatTimeout bounds what one heartbeat asks of the database.
 	beatTimeout = 5 * time.Second
 	// guardsEvery is the time between two looks at the guards, and guardsBroken where the last one found something: someone
-	// is mending it. The first comes about guardsFirst after the start, which looked at them too: it takes a session of its own,
-	// and where many replicas start at once it is sessions that they wait for. guardsTimeout bounds a look, which reads every
-	// wallet where an index is missing.
+	// is mending it. The first comes about guardsFirst after the start: it takes a session of its own, and where many replicas
+	// start at once it is sessions that they wait for. guardsTimeout bounds a look, which reads every wallet where an index is
+	// missing.
 	guardsFirst   = 4 * time.Second
 	guardsEvery   = 5 * time.Minute
 	guardsBroken  = 30 * time.Second
