@@ -265,16 +265,15 @@ func TestOnlyOneAtATimeOpensASessionForTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	nowhere(second)
-	try := func() error { return try(t, second) }
-	if err := try(); !errors.Is(err, initlock.ErrLocked) {
+	if err := try(t, second); !errors.Is(err, initlock.ErrLocked) {
 		t.Errorf("while another opens one: %v; want ErrLocked", err)
 	}
 	second.passedOver.Add(-int64(courtesy)) // it was passed over that long ago
-	if err := try(); errors.Is(err, initlock.ErrLocked) {
+	if err := try(t, second); errors.Is(err, initlock.ErrLocked) {
 		t.Errorf("after %s of that: %v; want the error of an attempt of its own", courtesy, err)
 	}
 	withdraw()
-	if err := try(); errors.Is(err, initlock.ErrLocked) {
+	if err := try(t, second); errors.Is(err, initlock.ErrLocked) {
 		t.Errorf("after the other withdrew: %v; want the error of an attempt of its own", err)
 	}
 	if n := second.passedOver.Load(); n != 0 {
@@ -289,6 +288,7 @@ func TestOnlyOneAtATimeOpensASessionForTheLock(t *testing.T) {
 	}
 }
 
+// try is the error of an attempt at the lock that cannot go well.
 func try(tb testing.TB, db *DB) error {
 	tb.Helper()
 	lease, err := locker{db}.TryLock(initContext(tb), "me")
