@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/storage/dbtest"
 )
 
 // wallets is how many rows the guarded table gets: a million where the long forms of the tests are asked for.
@@ -92,16 +93,10 @@ func (w *writers) await(t *testing.T, more int64) {
 
 func soon(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("it did not come about within a minute: %s", what)
-		case <-tick.C:
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if !dbtest.Until(ctx, holds) {
+		t.Fatalf("it did not come about within a minute: %s", what)
 	}
 }
 

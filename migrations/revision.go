@@ -66,6 +66,7 @@ type set struct {
 	dialect    storage.Dialect
 	revisions  []Revision
 	migrations []*migrate.Migration
+	ways       []ways
 }
 
 // sets are the revisions of each dialect, whose embedded files are parsed once, when they are first asked for. A file that
@@ -124,7 +125,7 @@ func load(fsys fs.FS, d storage.Dialect) (*set, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.migrations = append(s.migrations, m)
+		s.migrations, s.ways = append(s.migrations, m), append(s.ways, waysOf(m))
 		for _, up := range []bool{true, false} {
 			if st := s.lone(place, up); st != "" && s.steps(place, up) == nil {
 				return nil, fmt.Errorf("%s: %.60q cannot run in a transaction: mark the way %s with notransaction", r.File, st, direction(up))

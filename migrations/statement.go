@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	migrate "github.com/rubenv/sql-migrate"
 )
 
 // A statement is one of those that take a revision up or down.
@@ -12,6 +14,7 @@ type statement struct {
 	SQL     string // without a semicolon at its end
 	Outside bool   // it cannot run in a transaction
 	Ends    bool   // the record of a step: the transaction ends behind it, so that no lock is held on to
+	makes   []thing
 }
 
 // statements is all that one revision does, in order: its own statements and the books that are kept of it. The record in
@@ -37,13 +40,26 @@ func (s *set) statements(place int, up bool, at time.Time) []statement {
 	return all
 }
 
-// own are the statements that a revision's file has for a direction.
+// own are the statements that a revision's file has for a direction. They are everybody's, and not to be changed.
 func (s *set) own(place int, up bool) []statement {
-	m := s.migrations[place]
-	texts := m.Up
-	if !up {
-		texts = m.Down
+	if up {
+		return s.ways[place].up
 	}
+	return s.ways[place].down
+}
+
+// ways are the statements of a revision's file.
+type ways struct{ up, down []statement }
+
+func waysOf(m *migrate.Migration) ways {
+	w := ways{statementsOf(m.Up), statementsOf(m.Down)}
+	for i := range w.up {
+		w.up[i].makes = thingsOf(w.up[i].SQL)
+	}
+	return w
+}
+
+func statementsOf(texts []string) []statement {
 	all := make([]statement, len(texts))
 	for i, text := range texts {
 		sql := bare(text)

@@ -12,6 +12,22 @@ var (
 	addsColumn   = regexp.MustCompile(`(?i)\badd\s+column\s+([a-z_][a-z0-9_]*)`)
 )
 
+// A thing is a table, or a column of one, that a statement makes.
+type thing struct{ table, column string }
+
+func thingsOf(sql string) []thing {
+	var all []thing
+	for _, m := range createsTable.FindAllStringSubmatch(sql, -1) {
+		all = append(all, thing{table: m[1]})
+	}
+	for _, alter := range altersTable.FindAllStringSubmatch(sql, -1) {
+		for _, m := range addsColumn.FindAllStringSubmatch(alter[2], -1) {
+			all = append(all, thing{alter[1], m[1]})
+		}
+	}
+	return all
+}
+
 // taken refuses an upgrade that makes tables or columns which are there already: somebody else made them, and nothing is
 // known of what they hold.
 func (s *set) taken(f facts, from, to int) error {
@@ -26,16 +42,12 @@ func (s *set) taken(f facts, from, to int) error {
 			statements = statements[min(i.Done, len(statements)):]
 		}
 		for _, st := range statements {
-			for _, m := range createsTable.FindAllStringSubmatch(st.SQL, -1) {
-				if _, ok := has[strings.ToLower(m[1])]; ok {
-					found = append(found, fmt.Sprintf("the table %s (%s)", m[1], s.id(place)))
-				}
-			}
-			for _, alter := range altersTable.FindAllStringSubmatch(st.SQL, -1) {
-				for _, m := range addsColumn.FindAllStringSubmatch(alter[2], -1) {
-					if _, ok := has[strings.ToLower(alter[1])].column(m[1]); ok {
-						found = append(found, fmt.Sprintf("the column %s.%s (%s)", alter[1], m[1], s.id(place)))
-					}
+			for _, m := range st.makes {
+				t, there := has[strings.ToLower(m.table)]
+				if _, double := t.column(m.column); double {
+					found = append(found, fmt.Sprintf("the column %s.%s (%s)", m.table, m.column, s.id(place)))
+				} else if there && m.column == "" {
+					found = append(found, fmt.Sprintf("the table %s (%s)", m.table, s.id(place)))
 				}
 			}
 		}

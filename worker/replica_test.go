@@ -29,18 +29,11 @@ func replica(tb testing.TB, db storage.DB, change func(*worker.Options)) *worker
 	return worker.New(o)
 }
 
-// await returns when the condition holds; it looks often and gives up with the test's context.
+// await returns when the condition holds; it gives up with the test's context.
 func await(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	ctx := storagetest.Context(tb)
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for !holds() {
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			tb.Fatalf("waited in vain for %s", what)
-		}
+	if !dbtest.Until(storagetest.Context(tb), holds) {
+		tb.Fatalf("waited in vain for %s", what)
 	}
 }
 

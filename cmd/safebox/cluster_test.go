@@ -161,7 +161,7 @@ func (s *site) in(t *testing.T) *site {
 func TestKilledWorkersLoseNothingAndApplyNothingTwice(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, url string) {
 		s := newSite(t, url, "SAFEBOX_BATCH=5", "SAFEBOX_LANES=1") // many small batches: many moments to die at
-		script := demo.NewScript(11, 2000)
+		script := demo.NewScript(11, 1000)
 		ps := s.workers(3)
 		s.publish(s.write("setup.jsonl", lines(script.Setup)))
 		s.idle()
@@ -197,7 +197,7 @@ func TestKilledWorkersLoseNothingAndApplyNothingTwice(t *testing.T) {
 
 // In the long form there are twenty.
 func TestWorkersStartedAtOnceOnAnEmptyDatabaseHaveOneLeader(t *testing.T) {
-	n := 8
+	n := 6
 	if os.Getenv("SAFEBOX_TEST_LONG") != "" {
 		n = 20
 	}

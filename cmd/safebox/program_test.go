@@ -343,18 +343,12 @@ func eventually(t *testing.T, what string, yes func() (bool, string)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	tick := time.NewTicker(15 * time.Millisecond) // what is asked often takes the processor from what is waited for
-	defer tick.Stop()
-	for {
-		ok, state := yes()
-		if ok {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %v; at last: %s", what, limit, state)
-		case <-tick.C:
-		}
+	var state string
+	if !dbtest.Until(ctx, func() (ok bool) {
+		ok, state = yes()
+		return ok
+	}) {
+		t.Fatalf("%s: not within %v; at last: %s", what, limit, state)
 	}
 }
 

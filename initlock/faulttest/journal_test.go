@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/safebox/safebox/storage/dbtest"
 )
 
 // journal collects what a process prints and wakes those who wait for a part of it.
@@ -70,13 +72,7 @@ func eventually(t *testing.T, what string, within time.Duration, yes func() bool
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !yes() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: not within %v", what, within)
-		case <-tick.C:
-		}
+	if !dbtest.Until(ctx, yes) {
+		t.Fatalf("%s: not within %v", what, within)
 	}
 }

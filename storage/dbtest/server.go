@@ -36,6 +36,7 @@ type PostgreSQLServer struct {
 	mu        sync.Mutex
 	number    int               // of databases made
 	templates map[string]string // the names of databases that others are copies of, by what they hold
+	spares    []string          // the names of empty databases that a test did not need
 
 	admin *administrator // of the shared server; nil: each statement has a connection of its own
 
@@ -133,15 +134,12 @@ func (s *PostgreSQLServer) Database(tb testing.TB) string {
 	s.mu.Lock()
 	s.number++
 	name := prefix() + strconv.Itoa(s.number)
-	s.mu.Unlock()
-	template := "template0"
-	if s.admin != nil {
-		var err error
-		if template, err = s.template("empty", warm); err != nil {
-			tb.Fatalf("making a template: %v", err)
-		}
+	spare := ""
+	if n := len(s.spares); n > 0 {
+		spare, s.spares = s.spares[n-1], s.spares[:n-1]
 	}
-	if err := s.administer(s.copyOf(template, name)); err != nil {
+	s.mu.Unlock()
+	if err := s.make(name, spare); err != nil {
 		tb.Fatalf("making a database: %v", err)
 	}
 	tb.Cleanup(func() {
@@ -153,6 +151,20 @@ func (s *PostgreSQLServer) Database(tb testing.TB) string {
 		}
 	})
 	return s.URL(name)
+}
+
+// make makes an empty database of a spare one, or of the template where there is none.
+func (s *PostgreSQLServer) make(name, spare string) (err error) {
+	if spare != "" {
+		return s.administer(renamed(spare, name))
+	}
+	template := "template0"
+	if s.admin != nil {
+		if template, err = s.template("empty", warm); err != nil {
+			return err
+		}
+	}
+	return s.administer(s.copyOf(template, name))
 }
 
 // administer runs statements about databases.

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +38,7 @@ func Fill(tb testing.TB, url, name string, fill func(url string) error) bool {
 	return filled
 }
 
-// fill replaces a new database by a copy of the template.
+// fill puts a copy of the template in the place of a new database, which is spared for the next test.
 func (s *PostgreSQLServer) fill(database, name string, fill func(url string) error) (bool, error) {
 	if yes, err := s.isNew(database); err != nil || !yes {
 		return false, err
@@ -44,7 +47,17 @@ func (s *PostgreSQLServer) fill(database, name string, fill func(url string) err
 	if err != nil {
 		return false, err
 	}
-	return true, s.administer("DROP DATABASE "+database, s.copyOf(template, database))
+	s.mu.Lock()
+	s.number++
+	spare := prefix() + "spare_" + strconv.Itoa(s.number)
+	s.mu.Unlock()
+	if err := s.administer(renamed(database, spare), s.copyOf(template, database)); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	s.spares = append(s.spares, spare)
+	s.mu.Unlock()
+	return true, nil
 }
 
 // template is the name of the database that is filled; the first to ask has it made.
@@ -72,12 +85,14 @@ func (s *PostgreSQLServer) template(name string, fill func(url string) error) (s
 func warm(url string) error { return administer(url, "SELECT") }
 
 func (s *PostgreSQLServer) removeTemplates() {
-	for _, database := range s.templates {
+	for _, database := range slices.AppendSeq(s.spares, maps.Values(s.templates)) {
 		if err := s.administer("DROP DATABASE IF EXISTS " + database + " WITH (FORCE)"); err != nil {
 			fmt.Fprintln(os.Stderr, "dropping a template:", err)
 		}
 	}
 }
+
+func renamed(database, to string) string { return "ALTER DATABASE " + database + " RENAME TO " + to }
 
 // copyOf is the statement that makes a database which is a copy of another.
 func (s *PostgreSQLServer) copyOf(template, database string) string {

@@ -67,16 +67,10 @@ func begin(t *testing.T, db *DB, isolation string) pgx.Tx {
 // eventually waits for what happens in the background.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(time.Minute)
-	defer deadline.Stop()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("it did not come about that %s", what)
-		case <-tick.C:
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if !dbtest.Until(ctx, holds) {
+		t.Fatalf("it did not come about that %s", what)
 	}
 }
 

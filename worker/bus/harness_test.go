@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/safebox/safebox/storage"
+	"github.com/safebox/safebox/storage/dbtest"
 	"github.com/safebox/safebox/storage/storagetest"
 	"github.com/safebox/safebox/worker/bus"
 	"github.com/safebox/safebox/worker/event"
@@ -114,15 +115,10 @@ func appendAll(tb testing.TB, b *bus.Bus, events []event.Event) {
 // eventually waits for a condition. A condition that cannot be told is not met.
 func eventually(tb testing.TB, what string, met func() bool) {
 	tb.Helper()
-	deadline := time.After(patience)
-	again := time.NewTicker(2 * time.Millisecond)
-	defer again.Stop()
-	for !met() {
-		select {
-		case <-again.C:
-		case <-deadline:
-			tb.Fatalf("not within %s: %s", patience, what)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if !dbtest.Until(ctx, met) {
+		tb.Fatalf("not within %s: %s", patience, what)
 	}
 }
 
