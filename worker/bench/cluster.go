@@ -136,7 +136,7 @@ func (c Cluster) Drain(ctx context.Context, events int, told func(done int)) (Ti
 type Flow struct {
 	Timing
 	Lag     Latency  // from an event's append to the commit of its processing, after the warm-up
-	Windows []Window // the same, by spans of the run, with the warm-up
+	Windows []Window // the same, by spans of the run
 }
 
 // warmUp is the beginning of a run, in which the replicas open their connections and prepare their statements.
@@ -168,8 +168,8 @@ func (c Cluster) Flow(ctx context.Context, events iter.Seq[event.Event], n int, 
 		return f, &WrongError{Detail: fmt.Sprintf("%d events were processed, and %d were appended", done, n)}
 	}
 	f.Timing = Timing{Events: n, Took: p.last().Sub(began), Calls: NewLatency(calls)}
-	f.Lag = p.lags.after(warmUp(f.Took))
-	f.Windows = p.lags.windows(max(time.Second, f.Took.Round(time.Second)/10))
+	warm := p.lags.after(warmUp(f.Took))
+	f.Lag, f.Windows = latencyOf(warm), windows(warm, max(time.Second, f.Took.Round(time.Second)/10))
 	return f, nil
 }
 

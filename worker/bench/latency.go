@@ -52,31 +52,37 @@ func (l *lags) add(took time.Duration) {
 	l.mu.Unlock()
 }
 
-// after is the distribution of what was processed after the run's first moments; windows is that of each span of it.
-func (l *lags) after(moments time.Duration) Latency {
+// after are the lags of what was processed after the run's first moments.
+func (l *lags) after(moments time.Duration) (taken []lag) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var took []time.Duration
 	for _, t := range l.taken {
 		if t.at > moments {
-			took = append(took, t.took)
+			taken = append(taken, t)
 		}
+	}
+	return taken
+}
+
+func latencyOf(taken []lag) Latency {
+	took := make([]time.Duration, len(taken))
+	for i, t := range taken {
+		took[i] = t.took
 	}
 	return NewLatency(took)
 }
 
-func (l *lags) windows(span time.Duration) []Window {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	by := map[int][]time.Duration{}
-	for _, t := range l.taken {
+// windows are the distributions of each span of the run.
+func windows(taken []lag, span time.Duration) []Window {
+	by := map[int][]lag{}
+	for _, t := range taken {
 		n := int(t.at / span)
-		by[n] = append(by[n], t.took)
+		by[n] = append(by[n], t)
 	}
-	windows := make([]Window, 0, len(by))
-	for n, took := range by {
-		windows = append(windows, Window{(time.Duration(n) * span).Seconds(), NewLatency(took)})
+	all := make([]Window, 0, len(by))
+	for n, taken := range by {
+		all = append(all, Window{(time.Duration(n) * span).Seconds(), latencyOf(taken)})
 	}
-	slices.SortFunc(windows, func(a, b Window) int { return int(a.Begin - b.Begin) })
-	return windows
+	slices.SortFunc(all, func(a, b Window) int { return int(a.Begin - b.Begin) })
+	return all
 }

@@ -92,8 +92,8 @@ func TestAPacedRunMeasuresTheLagOfEachEvent(t *testing.T) {
 		for _, w := range r.Windows {
 			n += w.Count
 		}
-		if n != 300 {
-			t.Errorf("the windows have %d events: %+v", n, r.Windows)
+		if n != r.Lag.Count {
+			t.Errorf("the windows have %d events of %d: %+v", n, r.Lag.Count, r.Windows)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"regexp"
@@ -52,7 +53,7 @@ func promises() []promise {
 		{what: "three idle replicas, statements a second of each", ours: "idle/statements", unit: "statements/s", must: 10, aim: 3, less: true},
 		{what: "three idle replicas, processor of each", ours: "idle/core", unit: "% of a core", must: 1, aim: 0.3, less: true},
 		{what: "claim with a long backlog, against a short one", ours: "claim/long", theirs: "claim/short", unit: "µs", must: 1.5, aim: 1.1, less: true},
-		{what: "lag p99 under a held snapshot, last tenth against the first", ours: "snapshot/last", theirs: "snapshot/first", unit: "ms", must: 2, aim: 1.2, less: true},
+		{what: "lag p99 under a held snapshot, last tenth against the first", ours: "snapshot/" + tenth(tenthsOfFlow), theirs: "snapshot/" + tenth(1), unit: "ms", must: 2, aim: 1.2, less: true},
 		{what: "drain on SQLite, against the same SQL by hand", ours: "sqlite/safebox", theirs: "sqlite/by hand", unit: "events/s", must: 0.5, aim: 0.8},
 		{what: "drain on SQLite, against the same rows by a statement a table", ours: "sqlite/safebox", theirs: "sqlite/set-based", unit: "events/s"},
 		{what: "memory of a worker that drains the long backlog", ours: "claim/megabytes", unit: "MB", must: 128, less: true},
@@ -232,8 +233,8 @@ func (r *report) markdown() string {
 	}
 	p("\nEach figure is the median of %s, with the least and the most where there was more than one; a ratio is that of the values of",
 		plural(r.sizes.rounds, "round"))
-	p("one round. Rows of idle replicas, of a long backlog and of the minutes under a snapshot are measured once; those of a start are")
-	p("the medians of five starts. After each drain, by whoever, the audit was asked and was clean.\n")
+	p("one round. Rows of idle replicas and of a long backlog are measured once, that of the minutes under a snapshot at most %d", r.sizes.snapshotRuns)
+	p("times; those of a start are the medians of five starts. After each drain, by whoever, the audit was asked and was clean.\n")
 	p("## What was measured\n")
 	p("- The workload: %s mixed events on %s wallets; %s of the same for the peers, whose rate needs no more.",
 		grouped(fmt.Sprint(r.sizes.events)), grouped(fmt.Sprint(wallets)), grouped(fmt.Sprint(r.sizes.ofPeers)))
@@ -246,14 +247,14 @@ func (r *report) markdown() string {
 	p("- Graphile Worker: 16 jobs at once, a local queue of 500, completion in batches; it repeats and reorders as River does.")
 	p("- pgbench: %d clients, one prepared statement and one commit an event, no queue at all.", handClients)
 	p("- The peers apply an event by one call of [apply.sql](apply.sql), a function on the server: one round trip each.")
-	p("- The long backlog: %s events; the short one: %s. Lag under a snapshot: %s, in tenths.",
-		grouped(fmt.Sprint(r.sizes.backlog)), grouped(fmt.Sprint(shortLog)), r.sizes.snapshot)
+	p("- The long backlog: %s events; the short one: %s.", grouped(fmt.Sprint(r.sizes.backlog)), grouped(fmt.Sprint(shortLog)))
+	p("- Lag under a snapshot: %s without the first 2 s, in tenths. The p99 of each in ms, medians of the runs: %s.", r.sizes.snapshot, r.results.tenths())
 	p("- Single appends go through one process, as a replica takes them; over HTTP the client is on the same machine.\n")
 	p("## Where\n")
 	p("- %s, %d of its cores, %s, %s", processor(), runtime.NumCPU(), memory(), kernel())
 	p("- PostgreSQL on the same machine, with fsync and synchronous_commit on, 128 MB of shared buffers")
 	p("- Load average before: %s; after: %s. A busy machine makes ratios vary: look at the spread.", r.load[0], r.load[1])
-	for _, name := range slices.Sorted(keys(r.versions)) {
+	for _, name := range slices.Sorted(maps.Keys(r.versions)) {
 		p("- %s %s", name, r.versions[name])
 	}
 	m.WriteString(r.profile.markdown())
@@ -262,14 +263,15 @@ func (r *report) markdown() string {
 	return m.String()
 }
 
-func keys(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+// tenths lists the p99 of the lag under a snapshot, tenth by tenth.
+func (r results) tenths() string {
+	var medians []string
+	for n := range tenthsOfFlow {
+		if values := r["snapshot/"+tenth(n+1)]; len(values) > 0 {
+			medians = append(medians, short(median(values)))
 		}
 	}
+	return strings.Join(medians, ", ")
 }
 
 func plural(n int, thing string) string {
