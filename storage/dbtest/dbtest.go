@@ -55,6 +55,7 @@ func Main(m *testing.M, then ...func()) {
 		common.server = nil
 	}
 	common.mu.Unlock()
+	pristine.remove()
 	if code == 0 {
 		if err := goleak.Find(lost...); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left over after the tests:", err)

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -35,21 +36,75 @@ func serverOwner() (*syscall.Credential, error) {
 	return nil, errors.New("PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody to run it as")
 }
 
-// initialise makes the data directory.
+// initialise makes the data directory, a copy of the pristine one.
 func (s *PostgreSQLServer) initialise(initdb string, owner *syscall.Credential) error {
+	from, err := pristine.make(initdb, owner)
+	if err != nil {
+		return err
+	}
+	return runIn(s.dir, owner, "cp", "-a", from, s.data())
+}
+
+// pristine is the data directory as initdb leaves it, of which every server of the process gets a copy.
+var pristine initialised
+
+type initialised struct {
+	mu      sync.Mutex
+	dir     string // "" before the first server
+	janitor *janitor
+}
+
+func (i *initialised) make(initdb string, owner *syscall.Credential) (data string, err error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	data = filepath.Join(i.dir, "data")
+	if i.dir != "" {
+		return data, nil
+	}
+	dir, err := os.MkdirTemp(memory(), "safebox-initdb-")
+	if err != nil {
+		return "", err
+	}
+	if i.janitor, err = newJanitor(dir); err != nil {
+		return "", err
+	}
+	data = filepath.Join(dir, "data")
+	err = runIn(dir, owner, initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	if err == nil {
+		const hba = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+		err = os.WriteFile(filepath.Join(data, "pg_hba.conf"), []byte(hba), 0o644)
+	}
+	if err != nil {
+		i.janitor.finish()
+		return "", err
+	}
+	i.dir = dir
+	return data, nil
+}
+
+func (i *initialised) remove() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.dir != "" {
+		i.janitor.finish()
+		i.dir = ""
+	}
+}
+
+// runIn gives a folder to the servers' owner and runs a program there as that user.
+func runIn(dir string, owner *syscall.Credential, program string, args ...string) error {
 	if owner != nil {
-		if err := os.Chown(s.dir, int(owner.Uid), int(owner.Gid)); err != nil {
+		if err := os.Chown(dir, int(owner.Uid), int(owner.Gid)); err != nil {
 			return err
 		}
 	}
-	cmd := exec.Command(initdb, "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	cmd.Dir = s.dir
+	cmd := exec.Command(program, args...)
+	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb failed: %w\n%s", err, out)
+		return fmt.Errorf("%s failed: %w\n%s", filepath.Base(program), err, out)
 	}
-	const hba = "local all all trust\nhost all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
-	return os.WriteFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(hba), 0o644)
+	return nil
 }
 
 // process is a running server.
