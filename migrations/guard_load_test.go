@@ -93,9 +93,7 @@ func (w *writers) await(t *testing.T, more int64) {
 
 func soon(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if !dbtest.Until(ctx, holds) {
+	if !dbtest.Until(time.Minute, holds) {
 		t.Fatalf("it did not come about within a minute: %s", what)
 	}
 }

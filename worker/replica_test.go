@@ -29,10 +29,10 @@ func replica(tb testing.TB, db storage.DB, change func(*worker.Options)) *worker
 	return worker.New(o)
 }
 
-// await returns when the condition holds; it gives up with the test's context.
+// await returns when the condition holds.
 func await(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	if !dbtest.Until(storagetest.Context(tb), holds) {
+	if !dbtest.Until(time.Minute, holds) {
 		tb.Fatalf("waited in vain for %s", what)
 	}
 }

@@ -341,10 +341,8 @@ func (j *journal) troubles() []string {
 // eventually asks until the answer is yes.
 func eventually(t *testing.T, what string, yes func() (bool, string)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
 	var state string
-	if !dbtest.Until(ctx, func() (ok bool) {
+	if !dbtest.Until(limit, func() (ok bool) {
 		ok, state = yes()
 		return ok
 	}) {

@@ -2,7 +2,6 @@ package faulttest
 
 import (
 	"bytes"
-	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -70,9 +69,7 @@ next:
 // eventually asks until the answer is yes.
 func eventually(t *testing.T, what string, within time.Duration, yes func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	if !dbtest.Until(ctx, yes) {
+	if !dbtest.Until(within, yes) {
 		t.Fatalf("%s: not within %v", what, within)
 	}
 }

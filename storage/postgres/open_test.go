@@ -67,9 +67,7 @@ func begin(t *testing.T, db *DB, isolation string) pgx.Tx {
 // eventually waits for what happens in the background.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if !dbtest.Until(ctx, holds) {
+	if !dbtest.Until(time.Minute, holds) {
 		t.Fatalf("it did not come about that %s", what)
 	}
 }

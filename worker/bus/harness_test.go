@@ -115,9 +115,7 @@ func appendAll(tb testing.TB, b *bus.Bus, events []event.Event) {
 // eventually waits for a condition. A condition that cannot be told is not met.
 func eventually(tb testing.TB, what string, met func() bool) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if !dbtest.Until(ctx, met) {
+	if !dbtest.Until(patience, met) {
 		tb.Fatalf("not within %s: %s", patience, what)
 	}
 }
