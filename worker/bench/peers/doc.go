@@ -10,7 +10,7 @@
 //     each round with another of them.
 //   - BENCH_ONLY: a regular expression of the groups to measure, of drain, profile, replicas, append, single, flow, snapshot,
 //     start, idle, claim and sqlite. Then no report is written.
-//   - BENCH_LONG=1: ten minutes under a held snapshot instead of one, and a whole backlog of five million drained.
+//   - BENCH_LONG=1: ten minutes under a held snapshot, three times, instead of one, once; and a whole backlog of five million drained.
 //
 // What holds:
 //

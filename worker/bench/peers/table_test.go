@@ -48,10 +48,10 @@ func sizesFromEnvironment(tb testing.TB) sizes {
 	s := sizes{
 		rounds: number("BENCH_ROUNDS", 3), events: number("BENCH_EVENTS", 200_000), ofPeers: number("BENCH_PEER_EVENTS", 32_000),
 		single: 5 * time.Second, idleFor: 15 * time.Second, flow: 10 * time.Second, snapshot: time.Minute, draining: 20 * time.Second,
-		snapshotRuns: 3, backlog: number("BENCH_BACKLOG", longBacklog),
+		snapshotRuns: 1, backlog: number("BENCH_BACKLOG", longBacklog),
 	}
 	if os.Getenv("BENCH_LONG") != "" {
-		s.snapshot, s.draining = 10*time.Minute, time.Hour
+		s.snapshot, s.snapshotRuns, s.draining = 10*time.Minute, 3, time.Hour
 	}
 	return s
 }
