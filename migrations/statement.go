@@ -11,10 +11,10 @@ import (
 
 // A statement is one of those that take a revision up or down.
 type statement struct {
-	SQL     string // without a semicolon at its end
-	Outside bool   // it cannot run in a transaction
-	Ends    bool   // the record of a step: the transaction ends behind it, so that no lock is held on to
-	makes   []thing
+	SQL     string  // without a semicolon at its end
+	Outside bool    // it cannot run in a transaction
+	Ends    bool    // the record of a step: the transaction ends behind it, so that no lock is held on to
+	makes   []thing // of a way up
 }
 
 // statements is all that one revision does, in order: its own statements and the books that are kept of it. The record in

@@ -66,7 +66,7 @@ func (i *initialised) make(initdb string, owner *syscall.Credential) (data strin
 		return "", err
 	}
 	if i.janitor, err = newJanitor(dir); err != nil {
-		return "", err
+		return "", errors.Join(err, os.RemoveAll(dir))
 	}
 	data = filepath.Join(dir, "data")
 	err = runIn(dir, owner, initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
