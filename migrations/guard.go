@@ -37,13 +37,14 @@ func Guards() []string {
 func (g guard) name() string      { return guardedTable + "." + g.column }
 func (g guard) indexName() string { return "uq_" + guardedTable + "_" + g.column }
 
-// create is the statement that makes the guard's index.
+// create is the statement that makes the guard's index. On PostgreSQL it has no lists of duplicates, as 20261123_0004 wants it
+// of those by which batches find their wallets.
 func (g guard) create(d storage.Dialect) string {
-	how := ""
+	how, with := "", ""
 	if d == storage.PostgreSQL {
-		how = "CONCURRENTLY "
+		how, with = "CONCURRENTLY ", " WITH (deduplicate_items = off)"
 	}
-	statement := fmt.Sprintf("CREATE UNIQUE INDEX %s%s ON %s (%s)", how, g.indexName(), guardedTable, g.column)
+	statement := fmt.Sprintf("CREATE UNIQUE INDEX %s%s ON %s (%s)%s", how, g.indexName(), guardedTable, g.column, with)
 	if g.nullable {
 		statement += fmt.Sprintf(" WHERE %s IS NOT NULL", g.column)
 	}

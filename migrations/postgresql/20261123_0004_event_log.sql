@@ -178,15 +178,27 @@ END $$;
 -- balance until the swap: it is the balance at that moment. Most of each page is kept free: there the versions of a wallet's row
 -- stay until they are pruned, and none of its indexes has to learn of them. Where someone holds a snapshot none is pruned: then
 -- one version in ten goes to another page and into all indexes. With half of a page free it would be every second one, and every
--- check that a value is unique passes them all.
+-- check that a value is unique passes them all. The indexes by which a batch finds its wallets keep an entry of its own for each
+-- of them, the newest last: in a list of duplicates, who comes from the newest is given the oldest first.
 -- +migrate StatementBegin
 DO $$
+DECLARE
+    btree regclass;
 BEGIN
     ALTER TABLE registeredsafebox
         ADD COLUMN balance_wide bigint NOT NULL DEFAULT 0,
         ADD COLUMN opening_balance bigint NOT NULL DEFAULT 0,
         ADD COLUMN entry_count bigint NOT NULL DEFAULT 0,
         SET (fillfactor = 10);
+    FOR btree IN
+        SELECT x.indexrelid FROM pg_index x
+        JOIN pg_class i ON i.oid = x.indexrelid
+        JOIN pg_am m ON m.oid = i.relam
+        JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+        WHERE x.indrelid = 'registeredsafebox'::regclass AND m.amname = 'btree' AND a.attname = 'npub'
+    LOOP
+        EXECUTE format('ALTER INDEX %s SET (deduplicate_items = off)', btree);
+    END LOOP;
     CREATE FUNCTION safebox_widen_balance() RETURNS trigger LANGUAGE plpgsql AS $f$
     BEGIN
         NEW.balance_wide := NEW.balance;
@@ -302,6 +314,19 @@ ALTER TABLE registeredsafebox
     DROP COLUMN opening_balance,
     ALTER COLUMN balance TYPE integer,
     RESET (fillfactor);
+-- +migrate StatementBegin
+DO $$
+DECLARE
+    btree regclass;
+BEGIN
+    FOR btree IN
+        SELECT x.indexrelid FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
+        WHERE x.indrelid = 'registeredsafebox'::regclass AND 'deduplicate_items=off' = ANY (i.reloptions)
+    LOOP
+        EXECUTE format('ALTER INDEX %s RESET (deduplicate_items)', btree);
+    END LOOP;
+END $$;
+-- +migrate StatementEnd
 DROP TABLE parked_action;
 DROP TABLE safebox_replica;
 DROP TABLE parked_event;

@@ -341,9 +341,15 @@ func TestAWalletIsFoundPastTheVersionsThatASnapshotKeeps(t *testing.T) {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
-	const versions = 100
+	const versions = 200
 	for range versions {
 		if _, err := conn.Exec(ctx, "UPDATE registeredsafebox SET balance = balance + 1 WHERE npub <= 'n1006'"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Those of other wallets fill the pages of the indexes, whose duplicates would then become lists.
+	for range versions {
+		if _, err := conn.Exec(ctx, "UPDATE registeredsafebox SET balance = balance + 1 WHERE npub > 'n1' AND npub <= 'n1006'"); err != nil {
 			t.Fatal(err)
 		}
 	}
