@@ -30,12 +30,22 @@ type part struct {
 	notBefore  time.Time
 	limit      int // 0: the board's batch
 	alone      bool
-	lost       int       // how often in a row another lane had it
-	foreign    bool      // another subscriber was the last to process it
-	since      time.Time // when it got work, or the other one was last seen at work
+	lost       int // how often in a row another lane had it
+	keeper     keeper
+	since      time.Time     // when it got work, or another subscriber was last seen at work
+	grace      time.Duration // how long from then on it is left to another subscriber
 	trouble    trouble
 	handling   time.Time // since when a handler has been at its batch; zero: none is
 }
+
+// keeper is who processed a partition last.
+type keeper int8
+
+const (
+	unknown keeper = iota
+	us
+	others
+)
 
 // trouble is what a lane remembers of a partition that fails, until it goes well again.
 type trouble struct {
@@ -81,16 +91,19 @@ func (b *board) news(heads, cursors event.Positions) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
+	bold, minor := b.standing(now)
 	grown := false
 	for p := range b.parts {
 		part := &b.parts[p]
 		if cursors[p] > part.seen {
 			part.seen = cursors[p]
-			part.foreign, part.since = b.begun && !part.taken || part.foreign, now
+			if b.begun && !part.taken || part.keeper == others {
+				part.leave(now)
+			}
 		}
 		if heads[p] > part.head {
 			if part.head <= part.seen {
-				part.since = now
+				part.since, part.grace = now, part.graceOf(bold, minor)
 			}
 			part.head = heads[p]
 			grown = grown || part.head > part.seen
@@ -122,7 +135,7 @@ func (b *board) left() (partitions []int, still time.Duration) {
 	defer b.mu.Unlock()
 	now := time.Now()
 	for p := range b.parts {
-		if part := &b.parts[p]; part.foreign && !part.taken && part.head > part.seen {
+		if part := &b.parts[p]; part.keeper == others && part.grace > 0 && !part.taken && part.head > part.seen {
 			if left := part.due().Sub(now); len(partitions) == 0 || left < still {
 				still = left
 			}
@@ -134,10 +147,45 @@ func (b *board) left() (partitions []int, still time.Duration) {
 
 // due is when the partition may be picked.
 func (p *part) due() time.Time {
-	if grace := p.since.Add(foreignGrace); p.foreign && grace.After(p.notBefore) {
-		return grace
+	if left := p.since.Add(p.grace); p.grace > 0 && left.After(p.notBefore) {
+		return left
 	}
 	return p.notBefore
+}
+
+// leave leaves a partition to another subscriber that was just seen at work on it.
+func (p *part) leave(now time.Time) { p.keeper, p.since, p.grace = others, now, foreignGrace }
+
+// graceOf is how long new work of a partition is left to another subscriber.
+func (p *part) graceOf(bold, minor bool) time.Duration {
+	switch {
+	case p.keeper == others && !bold:
+		return foreignGrace
+	case p.keeper == us && minor:
+		return deference
+	}
+	return 0
+}
+
+// standing tells how to go about new work: whether to take that of others as well, and whether to leave one's own to them for
+// a moment. Who processed more of the partitions lately is the likelier to take, and who processed less than half of them
+// lets others do so; in the end one has them all.
+func (b *board) standing(now time.Time) (bold, minor bool) {
+	if b.most == 1 {
+		return false, false
+	}
+	ours, all := 0, 0
+	for p := range b.parts {
+		part := &b.parts[p]
+		if part.keeper == unknown || now.Sub(part.since) > lately {
+			continue
+		}
+		all++
+		if part.keeper == us {
+			ours++
+		}
+	}
+	return ours > 0 && rand.IntN(all) < ours, 2*ours < all
 }
 
 func (b *board) broadcast() {
@@ -183,7 +231,7 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 	if pause := b.crowd.pause(now); pause > 0 {
 		return nil, 0, pause
 	}
-	begin, share := b.next, int64(b.batch/b.most)
+	begin := b.next
 	passed := false // one that has to be picked alone
 	for i := range b.parts {
 		p := (begin + i) % event.Partitions
@@ -197,7 +245,7 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 			}
 			continue
 		}
-		few := part.limit == 0 && !part.alone && part.trouble == (trouble{}) && part.head-part.seen <= share
+		few := b.few(part)
 		if len(picked) > 0 && !few {
 			if !passed {
 				passed, b.next = true, p // it comes first the next time
@@ -218,7 +266,7 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 	}
 	switch {
 	case len(picked) > 1:
-		return picked, int(share), 0
+		return picked, b.batch / b.most, 0
 	case len(picked) == 1 && b.parts[picked[0]].limit > 0:
 		return picked, b.parts[picked[0]].limit, 0
 	case len(picked) == 1:
@@ -227,24 +275,29 @@ func (b *board) pick(now time.Time) (picked []int, limit int, later time.Duratio
 	return nil, 0, later
 }
 
+// few tells whether a partition has so few records that it may share a batch.
+func (b *board) few(p *part) bool {
+	return p.limit == 0 && !p.alone && p.trouble == (trouble{}) && p.head-p.seen <= int64(b.batch/b.most)
+}
+
 // give takes partitions back, each with its report.
 func (b *board) give(partitions []int, reports []report) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	more := b.crowd.leave(time.Now(), reports[0].took, reports[0].waited)
+	now := time.Now()
+	_, minor := b.standing(now)
+	more := b.crowd.leave(now, reports[0].took, reports[0].waited)
 	for i, p := range partitions {
 		part, r := &b.parts[p], reports[i]
 		part.taken = false
 		if r.claimed {
 			part.lost++
-			part.foreign = true
-			part.notBefore = time.Now().Add(onlookersPause(part.lost))
+			part.leave(now)
+			part.notBefore = now.Add(onlookersPause(part.lost))
 			more = true // later
 			continue
 		}
 		part.lost = 0
-		part.foreign = !r.ours
-		part.since = time.Now()
 		part.seen = max(part.seen, r.seen)
 		if !r.ours && part.head == part.picked { // nothing is there, whatever was announced
 			part.head = part.seen
@@ -252,9 +305,14 @@ func (b *board) give(partitions []int, reports []report) {
 		part.limit = r.limit
 		part.alone = r.alone
 		part.trouble = r.trouble
+		part.leave(now)
+		if r.ours {
+			part.keeper = us
+			part.grace = part.graceOf(false, minor && b.few(part))
+		}
 		part.notBefore = time.Time{}
 		if r.pause > 0 {
-			part.notBefore = time.Now().Add(r.pause)
+			part.notBefore = now.Add(r.pause)
 		}
 		more = more || part.head > part.seen
 	}
@@ -296,6 +354,13 @@ const (
 // foreignGrace is how long a subscriber leaves the work of a partition to the one that processed it last. So subscribers of a
 // group do not all claim the same records, and one that falls behind or is gone is helped soon.
 const foreignGrace = 60 * time.Millisecond
+
+// deference is how long a subscriber that processes the fewer partitions leaves new work of its own to the one that processes
+// the more of them, so that what comes in slowly is processed by one, in few transactions.
+const deference = 10 * time.Millisecond
+
+// lately is for how long it counts that a partition was processed.
+const lately = time.Second
 
 // claimedPause is the longest pause after another lane was found to have a partition for the first time; it doubles from one
 // time to the next, up to longestClaimedPause. Who lost it leaves it to who has it, and takes it over when that one is gone.

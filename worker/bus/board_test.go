@@ -137,7 +137,8 @@ func TestAnOnlookerStepsBack(t *testing.T) {
 		}
 	}
 	after := b.parts[1]
-	after.lost, after.notBefore, after.foreign, after.picked = before.lost, before.notBefore, before.foreign, before.picked
+	after.lost, after.notBefore, after.keeper, after.since, after.grace = before.lost, before.notBefore, before.keeper, before.since, before.grace
+	after.picked = before.picked
 	if after != before {
 		t.Errorf("%+v became %+v", before, after)
 	}
