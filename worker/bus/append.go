@@ -12,6 +12,13 @@ import (
 const (
 	// groupEvents is the most events that are committed in one group.
 	groupEvents = 1000
+	// groupEvery is the shortest time between the beginnings of two groups where a few callers come at the same time: so they
+	// share more commits, each of which costs the database more than what is in it.
+	groupEvery = 2 * time.Millisecond
+	// fewCallers is how many are too many to wait for more.
+	fewCallers = 8
+	// groupsApart is how many groups of one caller in a row tell that callers do not come at the same time.
+	groupsApart = 16
 	// announceEvery is the shortest time between two announcements to other processes.
 	announceEvery = 3 * time.Millisecond
 	// groupTimeout bounds the writing of a group, and so how long the bus takes to close.
@@ -23,7 +30,8 @@ const (
 // ErrClosed is returned by what is used after it was closed.
 var ErrClosed = errors.New("bus is closed")
 
-// appender commits concurrent appends in groups: while one group is written, the next one gathers.
+// appender commits concurrent appends in groups: while one group is written, the next one gathers. A caller that comes alone
+// waits for nobody.
 type appender struct {
 	bus      *Bus
 	requests chan *request
@@ -99,33 +107,66 @@ func (a *appender) write() {
 	defer close(a.owes)
 	defer close(a.written)
 	var held *request // did not fit into the last group
+	var began time.Time
+	apart := groupsApart
 	for {
-		first := held
-		held = nil
-		if first == nil {
+		group := []*request{held}
+		if held == nil {
 			select {
-			case first = <-a.requests:
+			case group[0] = <-a.requests:
 			case <-a.closing:
 				a.refuseRest()
 				return
 			}
 		}
-		group, n := []*request{first}, len(first.events)
-	gather:
-		for n < groupEvents {
-			select {
-			case r := <-a.requests:
-				if r.topic != first.topic || n+len(r.events) > groupEvents {
-					held = r
-					break gather
-				}
-				group, n = append(group, r), n+len(r.events)
-			default:
-				break gather
-			}
+		due := began
+		if apart < groupsApart {
+			due = began.Add(groupEvery)
 		}
+		group, held = a.gather(group, due)
+		switch n := len(group); {
+		case n == 1:
+			apart++
+		case n < fewCallers:
+			apart = 0
+		default:
+			apart = groupsApart
+		}
+		began = time.Now()
 		a.commit(group)
 	}
+}
+
+// gather adds to a group what is in the queue and, where these are few, what comes until it is due. The request that it ends
+// with may belong to the next one.
+func (a *appender) gather(group []*request, due time.Time) (_ []*request, held *request) {
+	topic, n := group[0].topic, len(group[0].events)
+	var end <-chan time.Time
+	for n < groupEvents {
+		var r *request
+		select {
+		case r = <-a.requests:
+		default:
+			if len(group) >= fewCallers || !time.Now().Before(due) {
+				return group, nil
+			}
+			if end == nil {
+				end = time.After(time.Until(due))
+			}
+			select {
+			case r = <-a.requests:
+			case <-end:
+				return group, nil
+			case <-a.closing:
+				return group, nil
+			}
+		}
+		if r.topic != topic || n+len(r.events) > groupEvents {
+			return group, r
+		}
+		group, n = append(group, r), n+len(r.events)
+	}
+	return group, nil
 }
 
 // present answers the requests whose callers have left and returns the others.

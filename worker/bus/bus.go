@@ -48,9 +48,9 @@ func New(log event.Log, o Options) *Bus {
 	return b
 }
 
-// Append writes events and answers each after the commit. Concurrent calls are committed in groups. When ctx ends while
-// the group is being written, the events may be in the log all the same: to append them again is safe. The events must
-// not be changed afterwards.
+// Append writes events and answers each after the commit. Concurrent calls are committed in groups, which a call may wait 2 ms
+// for. When ctx ends while the group is being written, the events may be in the log all the same: to append them again is
+// safe. The events must not be changed afterwards.
 func (b *Bus) Append(ctx context.Context, topic string, events []event.Event) ([]event.Receipt, error) {
 	receipts, err := b.appender.append(ctx, topic, events)
 	for i, r := range receipts {

@@ -1,0 +1,89 @@
+package bus_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/safebox/safebox/worker/bus"
+	"github.com/safebox/safebox/worker/event"
+)
+
+// slowLog takes half a millisecond for an append, however large.
+type slowLog struct {
+	event.Log
+	appends, events atomic.Int64
+}
+
+func (l *slowLog) Append(_ context.Context, _ string, events []event.Event) ([]event.Receipt, error) {
+	<-time.After(500 * time.Microsecond)
+	l.appends.Add(1)
+	l.events.Add(int64(len(events)))
+	return make([]event.Receipt, len(events)), nil
+}
+
+func (*slowLog) Announce(context.Context, string, event.Positions) error { return nil }
+
+// callers append an event each every so often on average, for a second, and tell how many there were and how long one took at most.
+func callers(t *testing.T, log event.Log, n int, every time.Duration) (events int64, longest time.Duration) {
+	t.Helper()
+	b := bus.New(log, bus.Options{Logger: quiet()})
+	defer b.Close()
+	type result struct {
+		events  int64
+		longest time.Duration
+	}
+	results := make(chan result)
+	for i := range n {
+		go func() {
+			var r result
+			for end := time.Now().Add(time.Second); time.Now().Before(end); r.events++ {
+				began := time.Now()
+				if _, err := b.Append(t.Context(), topic, messages(fmt.Sprint(i, "-", r.events))); err != nil {
+					t.Error(err)
+				}
+				r.longest = max(r.longest, time.Since(began))
+				<-time.After(rand.N(2*every + 1))
+			}
+			results <- r
+		}()
+	}
+	for range n {
+		r := <-results
+		events, longest = events+r.events, max(longest, r.longest)
+	}
+	return events, longest
+}
+
+// Few callers that come at the same time share commits that none of them is kept waiting for; who comes alone, and so many
+// that groups are large anyway, wait for nobody.
+func TestCallersAtTheSameTimeShareCommits(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		callers       int
+		every         time.Duration
+		atLeast, most int64 // appends
+		longest       time.Duration
+	}{
+		{"alone", 1, 0, 2000, 2000, 500 * time.Microsecond},
+		{"few", 10, 10 * time.Millisecond, 350, 700, 3 * time.Millisecond},
+		{"many", 16, 0, 1990, 2010, time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log := &slowLog{}
+				events, longest := callers(t, log, c.callers, c.every)
+				if n := log.appends.Load(); n < c.atLeast || n > c.most || longest > c.longest {
+					t.Errorf("%d events took %d appends, and one took %s; want %d to %d, and %s at most", events, n, longest, c.atLeast, c.most, c.longest)
+				}
+				if log.events.Load() != events {
+					t.Errorf("%d events were appended of %d", log.events.Load(), events)
+				}
+			})
+		})
+	}
+}
