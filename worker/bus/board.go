@@ -32,7 +32,7 @@ type part struct {
 	alone      bool
 	lost       int // how often in a row another lane had it
 	keeper     keeper
-	since      time.Time     // when it got work, or another subscriber was last seen at work
+	since      time.Time     // when it got work, or somebody was last seen at work on it
 	grace      time.Duration // how long from then on it is left to another subscriber
 	trouble    trouble
 	handling   time.Time // since when a handler has been at its batch; zero: none is
@@ -153,7 +153,7 @@ func (p *part) due() time.Time {
 	return p.notBefore
 }
 
-// leave leaves a partition to another subscriber that was just seen at work on it.
+// leave leaves a partition to another subscriber, which was just seen to be there first.
 func (p *part) leave(now time.Time) { p.keeper, p.since, p.grace = others, now, foreignGrace }
 
 // graceOf is how long new work of a partition is left to another subscriber.
@@ -305,10 +305,11 @@ func (b *board) give(partitions []int, reports []report) {
 		part.limit = r.limit
 		part.alone = r.alone
 		part.trouble = r.trouble
-		part.leave(now)
 		if r.ours {
-			part.keeper = us
+			part.keeper, part.since = us, now
 			part.grace = part.graceOf(false, minor && b.few(part))
+		} else {
+			part.leave(now)
 		}
 		part.notBefore = time.Time{}
 		if r.pause > 0 {
