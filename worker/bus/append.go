@@ -15,7 +15,7 @@ const (
 	// groupEvery is the shortest time between the beginnings of two groups where a few callers come at the same time: so they
 	// share more commits, each of which costs the database more than what is in it.
 	groupEvery = 2 * time.Millisecond
-	// fewCallers is how many are too many to wait for more.
+	// fewCallers is how many callers make a group that waits for no more of them.
 	fewCallers = 8
 	// groupsApart is how many groups of one caller in a row tell that callers do not come at the same time.
 	groupsApart = 16

@@ -356,8 +356,8 @@ const (
 // group do not all claim the same records, and one that falls behind or is gone is helped soon.
 const foreignGrace = 60 * time.Millisecond
 
-// deference is how long a subscriber that processes the fewer partitions leaves new work of its own to the one that processes
-// the more of them, so that what comes in slowly is processed by one, in few transactions.
+// deference is how long a subscriber that processes the fewer partitions leaves new work of its own to the others, of which
+// the one that processes the more is the likelier to take it: so what comes in slowly is processed by one, in few transactions.
 const deference = 10 * time.Millisecond
 
 // lately is for how long it counts that a partition was processed.

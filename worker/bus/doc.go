@@ -11,9 +11,9 @@
 // What a subscription knows of the log is on its board. Appends of the process tell it how far the log goes, those of others
 // are announced with their positions, and a scout looks for itself every Poll. The subscriber that processed a partition last
 // has its next records for itself for a moment (60 ms); then the others look at the cursors, and help where nothing moved.
-// Few records are gathered by one subscriber, whose transactions are then fewer and wait for nobody's rows: who processed
-// more of the partitions lately takes new work of others the likelier, and who processed less than half of them leaves its own
-// to that one for a moment (10 ms). Where records come in faster than that one takes them, the others help as above.
+// Where partitions may share a batch, few records are gathered by one subscriber, which takes fewer transactions for them: who
+// processed more of the partitions lately takes new work of others the likelier, and who processed less than half of them
+// leaves its own to others for a moment (10 ms). Where records come in faster than one takes them, the others help as above.
 //
 // As many lanes are at work as do not wait for one another. The database tells how long a batch waited for rows that others
 // had: transfers to the same wallets, say. Where more than one lane is always waiting, one fewer is at work, and where hardly
