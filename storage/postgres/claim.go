@@ -32,6 +32,7 @@ type Batch struct {
 	group   string
 	subject string // of a batch of parked events; "" for a batch of the log
 	cursors map[int]int64
+	eras    map[int]int64 // of the cursors
 	records []event.Record
 	blocked map[string]bool
 	parked  parkedColumns
@@ -55,20 +56,21 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, 
 		return nil, err
 	}
 	b.begin()
-	b.queue(qClaim, topic, group, partitions)
-	for _, p := range partitions {
-		b.queue(qClaimedEvents, topic, group, p, limit)
+	eras := db.eras.of(topic, group, partitions)
+	b.queue(qClaim, topic, group, partitions, eras)
+	for i, p := range partitions {
+		b.queue(qClaimedEvents, topic, group, p, limit, eras[i])
 	}
-	b.queue(qBlockedSubjects, topic, group, partitions, limit)
+	b.queue(qBlockedSubjects, topic, group, partitions, limit, eras)
 	err = b.send(ctx, func(results pgx.BatchResults) error {
 		if err := begun(results); err != nil {
 			return err
 		}
 		rows, _ := results.Query() // ForEachRow returns the error of the query
 		var partition int
-		var cursor int64
-		_, err := pgx.ForEachRow(rows, []any{&partition, &cursor}, func() error {
-			b.cursors[partition] = cursor
+		var cursor, era int64
+		_, err := pgx.ForEachRow(rows, []any{&partition, &cursor, &era}, func() error {
+			b.cursors[partition], b.eras[partition] = cursor, era
 			return nil
 		})
 		if err != nil {
@@ -90,6 +92,7 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, 
 		b.Rollback()
 		return nil, event.ErrClaimed
 	}
+	db.eras.note(topic, group, b.eras)
 	return b, nil
 }
 
@@ -136,7 +139,7 @@ func (db *DB) newBatch(ctx context.Context, topic, group string) (*Batch, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group, cursors: map[int]int64{}, blocked: map[string]bool{}}, nil
+	return &Batch{conn: conn, secrets: db.options.Secrets, topic: topic, group: group, cursors: map[int]int64{}, eras: map[int]int64{}, blocked: map[string]bool{}}, nil
 }
 
 func (b *Batch) queue(q storage.Query, args ...any) {
@@ -294,7 +297,8 @@ func (b *Batch) Commit(ctx context.Context, upTo map[int]int64) error {
 		b.queue(qUnparkEvents, b.topic, b.group, p, b.subject, upTo[p])
 	} else {
 		partitions := slices.Sorted(maps.Keys(upTo))
-		b.queue(qMoveCursors, b.topic, b.group, partitions, column(partitions, func(p int) int64 { return upTo[p] }))
+		at := func(by map[int]int64) []int64 { return column(partitions, func(p int) int64 { return by[p] }) }
+		b.queue(qMoveCursors, b.topic, b.group, partitions, at(upTo), at(b.eras))
 	}
 	if p := b.parked; len(p.positions) > 0 {
 		b.queue(qParkEvents, b.topic, b.group, p.partitions, p.positions, p.subjects, p.errors, p.attempts)

@@ -173,10 +173,16 @@ func (db *DB) Cursors(ctx context.Context, topic, group string, partitions ...in
 			partitions = append(partitions, p)
 		}
 	}
-	err = db.queryAfter(ctx, call{qSettlePlans, nil}, call{qCursors, []any{topic, group, partitions}}, func(rows pgx.Rows) (err error) {
-		ps, err = scanPositions(rows)
-		return err
+	var partition int
+	var position, era int64
+	eras := map[int]int64{}
+	since := db.eras.of(topic, group, partitions)
+	err = db.queryAfter(ctx, call{qSettlePlans, nil}, call{qCursors, []any{topic, group, partitions, since}}, func(rows pgx.Rows) error {
+		return each(rows, func() { ps[partition], eras[partition] = position, era }, &partition, &position, &era)
 	})
+	if err == nil {
+		db.eras.note(topic, group, eras)
+	}
 	return ps, err
 }
 

@@ -49,3 +49,36 @@ func TestWhoRepeatsHimselfIsLookedUpBeforeAnythingIsWritten(t *testing.T) {
 		t.Errorf("%d appends were refused by the table, want the first that repeats something", n)
 	}
 }
+
+// A look for a cursor goes back to where it was last seen, and behind that only when all cursors are looked at anew.
+func TestACursorThatWasSetBackIsFoundWhereItIs(t *testing.T) {
+	const group, partition = "g", 7
+	ctx := storagetest.Context(t)
+	db := open(t, dbtest.PostgreSQL(t), storage.Options{})
+	prepare(t, db)
+	claimed := func() (cursors map[int]int64, err error) {
+		b, err := db.Claim(ctx, event.Topic, group, []int{partition}, 10)
+		if err != nil {
+			return nil, err
+		}
+		defer b.Rollback()
+		return b.Cursors(), nil
+	}
+	var at event.Positions
+	at[partition] = 6400
+	if _, err := db.JoinAt(ctx, event.Topic, group, at); err != nil {
+		t.Fatal(err)
+	}
+	if cursors, err := claimed(); err != nil || cursors[partition] != 6400 {
+		t.Fatalf("claimed: %v, %v", cursors, err)
+	}
+	if _, err := db.pool.Exec(ctx, "UPDATE event_cursor SET position = 10, era = 0 WHERE partition = $1", partition); err != nil {
+		t.Fatal(err)
+	}
+	if cursors, err := db.Cursors(ctx, event.Topic, group); err != nil || cursors[partition] != 10 {
+		t.Errorf("after it was set back to 10, the cursor is seen at %d, %v", cursors[partition], err)
+	}
+	if cursors, err := claimed(); err != nil || cursors[partition] != 10 {
+		t.Errorf("after it was seen there, it is claimed: %v, %v", cursors, err)
+	}
+}

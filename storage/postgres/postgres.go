@@ -24,6 +24,7 @@ type DB struct {
 	timeouts atomic.Int64
 	wary     atomic.Int32 // appends that look for their identities in the log before they write
 	closing  atomic.Bool
+	eras     eras
 
 	passedOver atomic.Int64 // Unix nanoseconds since when others have stood for the initialisation lock; 0: they do not
 }

@@ -28,11 +28,11 @@ var mutations = []mutation{
 		name: "the cursor moves in a transaction of its own",
 		changes: []replacement{{
 			"storage/postgres/claim.go",
-			`		b.queue(qMoveCursors, b.topic, b.group, partitions, column(partitions, func(p int) int64 { return upTo[p] }))
+			`		b.queue(qMoveCursors, b.topic, b.group, partitions, at(upTo), at(b.eras))
 `,
 			`		rest, names := b.queued, b.names
 		b.queued, b.names = pgx.Batch{}, nil
-		b.queue(qMoveCursors, b.topic, b.group, partitions, column(partitions, func(p int) int64 { return upTo[p] }))
+		b.queue(qMoveCursors, b.topic, b.group, partitions, at(upTo), at(b.eras))
 		b.queue(qCommitBatch)
 		b.queue(qBeginBatch)
 		if err := b.sendAll(ctx); err != nil {

@@ -25,16 +25,23 @@ SELECT $1, $2, p.ord - 1, p.position, p.position / 64 FROM unnest($3::bigint[]) 
 WHERE (SELECT true FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.ord - 1 ORDER BY era DESC LIMIT 1) IS NULL
 
 -- name: cursors
--- Here and below the era finds a cursor's newest version, which is the only one that is visible.
-SELECT p, (SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p ORDER BY era DESC LIMIT 1)
-FROM unnest($3::integer[]) AS p
+-- Here and below the era finds a cursor's newest version, which is the only one that is visible. The look goes back to the era in
+-- which the caller last saw the cursor: else it would read all that the page of the index has of the partition. Here it is taken
+-- up again without that where it finds none, since a server that was restored may have set the cursor back.
+SELECT p.partition, c.position, c.era
+FROM unnest($3::integer[], $4::bigint[]) AS p (partition, since) CROSS JOIN LATERAL (
+    (SELECT position, era FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition AND era >= p.since ORDER BY era DESC LIMIT 1)
+    UNION ALL
+    (SELECT position, era FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition ORDER BY era DESC LIMIT 1)
+    LIMIT 1
+) c
 
 -- name: claim
 -- A partition without a row: another lane has it, or had it a moment ago. The row is looked for and then locked where it is:
 -- past a row that is locked, the look would go on through all of its older versions.
-SELECT c.partition, c.position
-FROM unnest($3::integer[]) AS p (partition) CROSS JOIN LATERAL (
-    SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition ORDER BY era DESC LIMIT 1
+SELECT c.partition, c.position, c.era
+FROM unnest($3::integer[], $4::bigint[]) AS p (partition, since) CROSS JOIN LATERAL (
+    SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition AND era >= p.since ORDER BY era DESC LIMIT 1
 ) newest JOIN event_cursor c ON c.ctid = newest.ctid
 FOR UPDATE OF c SKIP LOCKED
 
@@ -45,7 +52,9 @@ SELECT position, source, id, type, subject, time, data, metadata, recorded_at
 FROM event_log
 WHERE topic = $1 AND partition = $3 AND position > (
     SELECT position FROM event_cursor
-    WHERE ctid = (SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 ORDER BY era DESC LIMIT 1)
+    WHERE ctid = (
+        SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = $3 AND era >= $5::bigint ORDER BY era DESC LIMIT 1
+    )
     FOR UPDATE SKIP LOCKED
 )
 ORDER BY position LIMIT $4
@@ -54,8 +63,8 @@ ORDER BY position LIMIT $4
 -- After claim, as a statement of its own: it must see what the last holders of the partitions parked. Where nothing is
 -- parked, the log is not read again (ORDER BY makes that a probe of an index); where much is, only the subjects of this batch are looked for.
 SELECT DISTINCT l.subject
-FROM unnest($3::integer[]) AS p (partition) CROSS JOIN LATERAL (
-    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition ORDER BY era DESC LIMIT 1
+FROM unnest($3::integer[], $5::bigint[]) AS p (partition, since) CROSS JOIN LATERAL (
+    SELECT position FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = p.partition AND era >= p.since ORDER BY era DESC LIMIT 1
 ) c CROSS JOIN LATERAL (
     SELECT subject FROM event_log
     WHERE topic = $1 AND partition = p.partition AND position > c.position
@@ -82,8 +91,8 @@ ORDER BY l.position
 
 -- name: move_cursors
 UPDATE event_cursor c SET position = i.position, era = i.position / 64
-FROM unnest($3::integer[], $4::bigint[]) AS i (partition, position) CROSS JOIN LATERAL (
-    SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = i.partition ORDER BY era DESC LIMIT 1
+FROM unnest($3::integer[], $4::bigint[], $5::bigint[]) AS i (partition, position, since) CROSS JOIN LATERAL (
+    SELECT ctid FROM event_cursor WHERE topic = $1 AND consumer_group = $2 AND partition = i.partition AND era >= i.since ORDER BY era DESC LIMIT 1
 ) newest
 WHERE c.ctid = newest.ctid
 
