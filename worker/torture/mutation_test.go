@@ -75,14 +75,12 @@ var mutations = []mutation{
 		},
 		env:  []string{"SAFEBOX_BATCH=20"}, // a batch of several partitions at once meets no other
 		want: Deadlock,
-		strike: func(r *rig, _ *ground) { // all lanes are at work when there is a backlog
-			for range 2 {
-				for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
-					for _, w := range r.replicas {
-						w.signal(sig)
-					}
-					r.pause(2 * time.Second)
+		strike: func(r *rig, _ *ground) { // all lanes are at work when there is a backlog, which must not take them longer than caught
+			for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGCONT} {
+				for _, w := range r.replicas {
+					w.signal(sig)
 				}
+				r.pause(1500 * time.Millisecond)
 			}
 		},
 	},
