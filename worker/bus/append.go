@@ -21,7 +21,7 @@ const (
 	groupsApart = 16
 	// announceEvery is the shortest time between two announcements to other processes.
 	announceEvery = 3 * time.Millisecond
-	// groupTimeout bounds the writing of a group, and so how long the bus takes to close.
+	// groupTimeout bounds the writing of what several callers share; what is one caller's alone, its own context bounds.
 	groupTimeout = 10 * time.Second
 	// announceTimeout bounds one announcement.
 	announceTimeout = time.Second

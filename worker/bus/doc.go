@@ -20,6 +20,11 @@
 // one is, one more, beginning with one. They step in at once for lanes that do not come back (for 100 ms), so that what is
 // stuck holds up no more than itself.
 //
+// A sink that forwards the log to a broker or a webhook, and a source that appends what a broker delivers, are handlers of
+// Watermill's own router, with a Subscriber or a Publisher of this package on one side and another library's on the other. The
+// log takes what a source delivers again for the duplicate that it is; a sink has a consumer group of its own, keeps the order
+// of each subject, and delivers at least once.
+//
 // Invariants:
 //
 //  1. Records of one partition are handled in the order of the log, each after the one before was done with.

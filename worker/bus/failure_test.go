@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -260,40 +261,45 @@ func TestAnErrorThatBlamesNoEventNeverParks(t *testing.T) {
 	})
 }
 
-// A server that was restored may have lost the last commits: the cursor, as a subscriber knows it, stands too far.
-func TestACursorThatWentBackIsFoundAgain(t *testing.T) {
-	dbtest.Each(t, func(t *testing.T, url string) {
-		db := storagetest.Ready(t, url)
-		b := newBus(t, db)
-		events := messages(neighbours(3)...)
-		appendAll(t, b, events)
-		j := &journal{}
-		start(t.Context(), t, b, bus.SubscriberOptions{Handler: j})
-		drained(t, db, group)
-		lost := mustRewind(t, db, event.Partition(events[0].Subject))
-		eventually(t, "the records behind the cursor to be given again", func() bool {
-			given := j.given()
-			return len(given) > 1 && len(given[len(given)-1]) == lost
+// A server that was restored may have lost the last commits: the cursor, as a subscriber knows it, stands too far. One that was
+// prepared anew, below running subscribers, does not know their group.
+func TestACursorThatWentBackOrAwayIsFoundAgain(t *testing.T) {
+	for name, lose := range map[string]string{
+		"back": "UPDATE event_cursor SET position = 0", "away": "DELETE FROM event_cursor",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dbtest.Each(t, func(t *testing.T, url string) {
+				t.Parallel()
+				db := storagetest.Ready(t, url)
+				b := newBus(t, db)
+				events := messages(neighbours(3)...)
+				appendAll(t, b, events)
+				j := &journal{}
+				start(t.Context(), t, b, bus.SubscriberOptions{Handler: j})
+				drained(t, db, group)
+				below(t, db, "DELETE FROM ledger_entry", lose)
+				eventually(t, "the records to be given again", func() bool {
+					given := j.given()
+					return len(given) > 1 && len(given[len(given)-1]) == len(events)
+				})
+				drained(t, db, group)
+				check(t, db, events, applied)
+			})
 		})
-	})
+	}
 }
 
-// mustRewind takes the entries of a partition away and sets its cursor back to the beginning; it tells how many records that
-// makes pending.
-func mustRewind(t *testing.T, db storage.DB, partition int) int {
+// below runs statements on the database, which no reader of its log is told of.
+func below(t *testing.T, db storage.DB, statements ...string) {
 	t.Helper()
-	heads, err := db.Heads(storagetest.Context(t), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
 	marker, err := db.Marker().Read(storagetest.Context(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := initlock.Options{Digest: marker.Digest, Revision: marker.Revision, OldestCompatible: marker.OldestCompatible, Name: "rewind", Logger: quiet(), Force: true}
+	o := initlock.Options{Digest: marker.Digest, Revision: marker.Revision, OldestCompatible: marker.OldestCompatible, Name: "below", Logger: quiet(), Force: true}
 	_, err = db.Initialise(storagetest.Context(t), o, func(ctx context.Context, conn *sql.DB) error {
-		for _, s := range []string{"DELETE FROM ledger_entry WHERE partition = %d", "UPDATE event_cursor SET position = 0 WHERE partition = %d"} {
-			if _, err := conn.ExecContext(ctx, fmt.Sprintf(s, partition)); err != nil {
+		for _, s := range statements {
+			if _, err := conn.ExecContext(ctx, s); err != nil {
 				return err
 			}
 		}
@@ -302,7 +308,29 @@ func mustRewind(t *testing.T, db storage.DB, partition int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return int(heads[partition])
+}
+
+// What an error quotes may be no text at all to the database.
+func TestAnEventIsParkedWhateverItsErrorSays(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db := storagetest.Ready(t, url)
+		b := newBus(t, db)
+		events := messages("s", "other")
+		appendAll(t, b, events)
+		j := &journal{handle: func(_ context.Context, r event.Record) error {
+			if r.ID == "s/1" {
+				return errors.New("the other side said \x00\xff")
+			}
+			return nil
+		}}
+		start(t.Context(), t, b, bus.SubscriberOptions{Handler: j, MaxAttempts: 1})
+		drained(t, db, group)
+		check(t, db, events, func(e event.Event) string { return map[string]string{"s/1": "parked", "other/1": "applied"}[e.ID] })
+		parked, err := db.Parked(t.Context(), topic, group, "", event.Place{}, 1)
+		if err != nil || len(parked) != 1 || !strings.Contains(parked[0].Error, "the other side said") || !utf8.ValidString(parked[0].Error) {
+			t.Errorf("parked as %+v, %v", parked, err)
+		}
+	})
 }
 
 // Invariants 3 and 4: a handler that panics outside of a record is no end of the process either.

@@ -33,6 +33,33 @@ func TestItIsKnownHowLongAHandlerHasBeenAtItsBatch(t *testing.T) {
 	eventually(t, "the end of the work", func() bool { return s.Handling() == 0 })
 }
 
+// A transaction that is idle for long is ended by the server, and its records would be delivered by another process, too.
+func TestWhatASlowConsumerAcknowledgedIsCommittedBeforeTheBatchIsDone(t *testing.T) {
+	dbtest.Each(t, func(t *testing.T, url string) {
+		db := storagetest.Ready(t, url)
+		b := newBus(t, db)
+		s := subscriber(t, b, bus.SubscriberOptions{Lanes: 1})
+		out, err := s.Subscribe(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, b, messages("alice", "alice", "alice", "alice"))
+		for i := range 4 {
+			m := received(t, "a record", out)
+			cursors, err := db.Cursors(t.Context(), topic, group)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at := cursors[event.Partition("alice")]; i == 3 && at < 2 {
+				t.Errorf("after %d records, %d are committed", i, at)
+			}
+			<-time.After(600 * time.Millisecond)
+			m.Ack()
+		}
+		drained(t, db, group)
+	})
+}
+
 func TestWhatIsAcknowledgedWithoutItsHandlerIsNotDone(t *testing.T) {
 	db := storagetest.Ready(t, dbtest.SQLite(t))
 	b := newBus(t, db)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/safebox/safebox/worker/event"
@@ -14,6 +15,10 @@ const passingPause = 250 * time.Millisecond
 
 // patientFailures is how often in a row a batch may fail for a reason that may pass before it is made smaller.
 const patientFailures = 3
+
+// deliveryTime is how long records of a batch are offered to a consumer without a session, one after the other. Nothing is asked
+// of the database meanwhile, which ends a transaction that is idle for long: what was acknowledged is committed before that.
+const deliveryTime = time.Second
 
 // BehindParked is the error of an event that is parked only because an earlier one of its subject is.
 const BehindParked = "waits behind an earlier parked event of the same subject"
@@ -88,8 +93,7 @@ func (r *run) together(ctx context.Context, ps []int) []report {
 	var upTo map[int]int64
 	if err == nil {
 		defer b.Rollback()
-		upTo = event.UpTo(b.Records()...)
-		err = r.all(ctx, b.Records(), upTo)
+		upTo, err = r.all(ctx, b.Records())
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -108,25 +112,27 @@ func (r *run) together(ctx context.Context, ps []int) []report {
 	return reports
 }
 
-// all delivers records and commits them.
-func (r *run) all(ctx context.Context, records []event.Record, upTo map[int]int64) error {
+// all delivers records and commits them. It tells up to where in each partition; that is not all where delivery takes long.
+func (r *run) all(ctx context.Context, records []event.Record) (upTo map[int]int64, err error) {
 	if len(records) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := r.begin(ctx, records); err != nil {
-		return err
+		return nil, err
 	}
-	if _, _, err := r.feed(ctx, records); err != nil {
-		return err
+	done, _, err := r.feed(ctx, records)
+	if err != nil {
+		return nil, err
 	}
 	if err := r.finish(ctx); err != nil {
-		return err
+		return nil, err
 	}
+	upTo = event.UpTo(records[:done]...)
 	if err := r.commit(ctx, upTo); err != nil {
-		return err
+		return nil, err
 	}
-	r.committed(ctx, records)
-	return nil
+	r.committed(ctx, records[:done])
+	return upTo, nil
 }
 
 // run is one attempt at a batch.
@@ -180,7 +186,7 @@ func (r *run) begin(ctx context.Context, records []event.Record) (err error) {
 	return err
 }
 
-// feed hands out records until one is not acknowledged. It tells how many are done with, delivered and acknowledged or parked,
+// feed hands out records until one is not acknowledged, or it takes too long. It tells how many are done with, delivered and acknowledged or parked,
 // and how many of those were delivered.
 func (r *run) feed(ctx context.Context, records []event.Record) (done, handled int, stopped error) {
 	r.board.handle(r.partition, time.Now())
@@ -193,6 +199,9 @@ func (r *run) feed(ctx context.Context, records []event.Record) (done, handled i
 		refused = r.offer(ctx, batchMessage(d.records), &d)
 	}
 	for _, rec := range records {
+		if r.session == nil && done > 0 && time.Since(r.clock) > deliveryTime {
+			break
+		}
 		outcome := "parked"
 		switch {
 		case blocked[rec.Subject]:
@@ -341,7 +350,7 @@ func (r *run) recordFailed(ctx context.Context, rec event.Record, cause error) r
 		t = trouble{position: rec.Position}
 	}
 	t.failures++
-	t.cause = cause.Error()
+	t.cause = storable(cause)
 	r.bus.observer.Retried(reasonOf(cause))
 	if passing(cause) {
 		return report{seen: -1, pause: min(backoff(t.failures), passingPause), limit: r.keptLimit(), trouble: t}
@@ -393,14 +402,26 @@ func (r *run) park(ctx context.Context, rec event.Record) report {
 	t := r.trouble
 	r.batch.Park(rec, t.cause, t.attempts)
 	if err := r.batch.Commit(ctx, event.UpTo(rec)); err != nil {
+		if ctx.Err() != nil {
+			return r.kept()
+		}
 		t.failures++
-		return report{seen: -1, pause: backoff(t.failures), limit: 1, trouble: t}
+		pause := backoff(t.failures)
+		r.bus.observer.Retried(reasonOf(err))
+		r.logger.Warn("an event could not be parked; it is tried again", "partition", rec.Partition, "position", rec.Position,
+			"event", rec.ID, "type", rec.Type, "in", pause, "error", err)
+		return report{seen: -1, pause: pause, limit: 1, trouble: t}
 	}
 	r.logger.Error("an event was parked; later events of its subject wait behind it until it is retried or skipped",
 		"partition", rec.Partition, "position", rec.Position, "event", rec.ID, "type", rec.Type, "subject", rec.Subject,
 		"attempts", t.attempts, "error", t.cause)
 	r.bus.observer.Processed(rec.Type, "parked", 1)
 	return report{seen: rec.Position}
+}
+
+// storable is the text of an error without what PostgreSQL takes for no text; a consumer may quote anything.
+func storable(err error) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", "\uFFFD"), "\uFFFD")
 }
 
 // transient tells whether an error says of itself that the same work may succeed later.

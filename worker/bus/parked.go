@@ -72,7 +72,7 @@ func (p ParkedEvents) unpark(ctx context.Context, subject string, by event.Opera
 				cmp.Or(p.Logger, slog.Default()).WarnContext(ctx, "a handler panicked; the event stays parked", "subject", subject,
 					"event", records[0].ID, "type", records[0].Type, "error", err, "stack", string(panicked.Stack))
 			}
-			act.Error = err.Error()
+			act.Error = storable(err)
 			return res, p.keep(ctx, subject, position, act)
 		}
 	}

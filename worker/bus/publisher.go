@@ -27,7 +27,8 @@ var _ message.Publisher = (*Publisher)(nil)
 // Publisher returns the bus's publisher.
 func (b *Bus) Publisher() *Publisher { return &Publisher{b} }
 
-// Publish implements message.Publisher: all messages are written in one transaction, or none.
+// Publish implements message.Publisher: in one transaction, all messages are written that are neither refused nor in conflict
+// with the log, and the error is of the first that is.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if len(messages) == 0 {
 		return nil

@@ -46,7 +46,8 @@ func NewRouter(logger *slog.Logger, closeTimeout time.Duration) (*Router, error)
 	return &Router{router: r, failed: make(chan error, 1)}, nil
 }
 
-// Handle lets a subscriber's handler process a topic. It is called before Start.
+// Handle lets a subscriber's handler process a topic. It is called before Start. A handler without a session runs on Watermill's
+// router itself.
 func (r *Router) Handle(name, topic string, s *Subscriber) {
 	r.subscribers = append(r.subscribers, s)
 	observer := s.bus.observer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,8 +89,16 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	go func() {
 		defer s.running.Done()
 		sub.run(ctx)
+		s.forget(sub.board)
 	}()
 	return sub.out, nil
+}
+
+// forget drops the board of a subscription that has ended.
+func (s *Subscriber) forget(ended *board) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.boards = slices.DeleteFunc(s.boards, func(b *board) bool { return b == ended })
 }
 
 // Close implements message.Subscriber.
@@ -276,6 +285,12 @@ func (s *subscription) look(ctx context.Context, resync bool) error {
 	cursors, err := s.bus.log.Cursors(ctx, s.topic, s.options.Group)
 	if err != nil {
 		return err
+	}
+	if resync && cursors == (event.Positions{}) && heads != cursors {
+		// Nothing was processed yet, or the database was made anew and does not know the group.
+		if err := s.bus.log.Join(ctx, s.topic, s.options.Group); err != nil {
+			return err
+		}
 	}
 	if resync {
 		s.board.resync(heads, cursors)
