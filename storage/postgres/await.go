@@ -89,17 +89,32 @@ type noTransactionsError struct{ error }
 
 func (e *noTransactionsError) Unwrap() error { return e.error }
 
-// transacts makes sure that a pooler which has a server lets a transaction through.
+// isolationError says that transactions through a pooler do not have the isolation that appends rely on. A direct session is
+// told at its start.
+type isolationError struct{ level string }
+
+func (e *isolationError) Error() string {
+	return fmt.Sprintf("a transaction through the pooler is %s, where safebox needs read committed", e.level)
+}
+
+// transacts makes sure that a pooler which has a server lets a transaction through, and of which kind it is.
 func transacts(ctx context.Context, c *pgx.Conn) error {
 	tx, err := c.Begin(ctx)
-	if err == nil {
-		return wrap(stmtRollback, tx.Rollback(ctx))
+	if err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == stateProtocol {
+			return &noTransactionsError{err}
+		}
+		return wrap(stmtBegin, err)
 	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == stateProtocol {
-		return &noTransactionsError{err}
+	var level string
+	if err := ask(ctx, c, queries.Get("isolation"), &level); err != nil {
+		return err
 	}
-	return wrap(stmtBegin, err)
+	if level != "read committed" {
+		err = &isolationError{level}
+	}
+	return errors.Join(err, wrap(stmtRollback, tx.Rollback(ctx)))
 }
 
 // tooOldError says that the server lacks what the sessions need.
@@ -131,6 +146,7 @@ func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
 	var old *tooOldError
 	var pooler *PoolerError
 	var none *noTransactionsError
+	var isolation *isolationError
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pooler):
@@ -139,6 +155,8 @@ func (db *DB) fatal(err error, c *pgx.ConnConfig) error {
 		return because("upgrade the server")
 	case errors.As(err, &none):
 		return because("set pool_mode to transaction or session in the pooler: it takes transactions to process events")
+	case errors.As(err, &isolation):
+		return because("take default_transaction_isolation back with ALTER ROLE or ALTER DATABASE … RESET")
 	case errors.As(err, &pg) && pg.Code == stateProtocol && pooled(db.options):
 		return nil // so a pooler says that it has no connection to the server yet, or no place for another client
 	case errors.As(err, &pg):

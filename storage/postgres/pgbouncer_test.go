@@ -201,6 +201,44 @@ func TestNothingIsLeftOnASessionOfThePooler(t *testing.T) {
 	}
 }
 
+// A batch of a replica that freezes ends with its transaction, which no setting of the pooler's session would end.
+func TestABatchThroughThePoolerIsIdleForNoLongerThanADirectOne(t *testing.T) {
+	db := throughPgBouncer(t, dbtest.PostgreSQL(t), dbtest.TransactionMode)
+	prepare(t, db)
+	if err := db.Join(t.Context(), event.Topic, "pooled"); err != nil {
+		t.Fatal(err)
+	}
+	b, err := db.Claim(t.Context(), event.Topic, "pooled", []int{1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Rollback()
+	var limit string
+	err = b.(*Batch).conn.QueryRow(t.Context(), "SHOW idle_in_transaction_session_timeout").Scan(&limit)
+	if err != nil || limit != idleInTransaction {
+		t.Errorf("it may be idle for %s (%v), want %s", limit, err, idleInTransaction)
+	}
+}
+
+func TestAPgBouncerWhoseTransactionsAreOfAnotherKindIsRefused(t *testing.T) {
+	server := dbtest.PostgreSQL(t)
+	direct, err := storage.ParseURL(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := open(t, server, storage.Options{})
+	_, err = admin.pool.Exec(t.Context(), `DO $$ BEGIN
+		EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), 'repeatable read');
+	END $$`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = openURL(t, dbtest.PgBouncer(t, server, dbtest.TransactionMode), storage.Options{Direct: direct})
+	if !errors.Is(err, storage.ErrConfig) || !strings.Contains(err.Error(), "repeatable read") || !strings.Contains(err.Error(), "RESET") {
+		t.Errorf("got %v; want a configuration error that names the isolation", err)
+	}
+}
+
 func TestAPoolerWhoseServerIsNotThereYetIsTriedAgain(t *testing.T) {
 	s := dbtest.Server(t, dbtest.Options{})
 	url := s.Database(t)

@@ -124,7 +124,7 @@ var settled = []string{
 
 // cold are the statements whose plan does not matter, and why.
 var cold = map[string]string{
-	"ping": "reads no table", "clock": "reads no table", "vitals": "for an operator who asks", "connections": "for people", "begin_batch": "no plan", "settle_plans": "no plan", "commit_batch": "no plan", "rollback_batch": "no plan", "audit_begin": "no plan",
+	"ping": "reads no table", "isolation": "reads no table", "clock": "reads no table", "vitals": "for an operator who asks", "connections": "for people", "begin_batch": "no plan", "settle_plans": "no plan", "commit_batch": "no plan", "rollback_batch": "no plan", "audit_begin": "no plan",
 	"append_lock": "reads no table", "join_lock": "reads no table", "announce": "reads no table", "listen_events": "no plan",
 	"load_rates": "currencyrate has a row a currency", "store_rates": "currencyrate has a row a currency",
 	"parked": "for people, who ask for what is parked", "parked_actions": "for people", "parked_subjects": "for an operator who retries everything",

@@ -30,7 +30,7 @@ const (
 	userTimeout       = 6500 * time.Millisecond // below the keepalives' sum, whose last probe it then decides
 	connectionCheck   = time.Second
 
-	// A replica that is frozen, and whose kernel still answers, lets go of its partitions after this long.
+	// A replica that is frozen, and whose kernel still answers, lets go of its partitions after this long; see also settle_plans.
 	idleInTransaction = "8s"
 )
 

@@ -370,7 +370,7 @@ func (g *ground) fsyncFault() fault {
 // throughPooler puts PgBouncer between all replicas and the server.
 func (g *ground) throughPooler() {
 	g.t.Helper()
-	g.pooler = dbtest.NewPooler(g.t, g.setup.url, dbtest.TransactionMode, "idle_transaction_timeout = 8", "tcp_keepidle = 5",
+	g.pooler = dbtest.NewPooler(g.t, g.setup.url, dbtest.TransactionMode, "tcp_keepidle = 5",
 		"tcp_keepintvl = 1", "tcp_keepcnt = 3", "tcp_user_timeout = 8000")
 	g.setup.through = []string{g.pooler.URL(), g.pooler.URL(), g.pooler.URL()}
 	g.setup.env = append(g.setup.env, "SAFEBOX_DATABASE_DIRECT="+g.setup.url)

@@ -6,7 +6,8 @@ BEGIN ISOLATION LEVEL READ COMMITTED
 -- read it whole for each key once it has grown. Every table that a batch looks into has an index for what it looks for, and
 -- is read in its order; so the plan is the same for any arguments, and is not made anew for those of each batch. What such a plan
 -- believes of the work, a tenth of a table, is no reason to compile it or to start processes for it.
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+-- Beside them, how long a replica that is frozen keeps what it has locked: the sessions of a pooler were not told at their start.
+SELECT set_config('idle_in_transaction_session_timeout', '8s', true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)
 
 -- name: commit_batch
