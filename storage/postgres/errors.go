@@ -44,17 +44,20 @@ func wrap(name string, err error) error {
 	if errors.As(err, &done) || errors.As(err, &timeout) {
 		return err
 	}
-	var pg *pgconn.PgError
-	if name == qStoreJournal.Name && errors.As(err, &pg) && pg.Code == divisionByZero {
+	if overtaken(name, err) {
 		return &storage.Error{Statement: name, Class: storage.Serialization, Err: errOvertaken}
 	}
 	return &storage.Error{Statement: name, Class: classOf(err), Err: sanitize(err), OfInput: ofInput(err)}
 }
 
-// divisionByZero is how store_journal says errOvertaken; SQL has no better way to fail a statement of its own accord.
-const divisionByZero = "22012"
+var errOvertaken = errors.New("a wallet or a quote was changed since it was loaded, and what was decided holds no longer")
 
-var errOvertaken = errors.New("a wallet was paid into since it was loaded, and a refusal for want of funds holds no longer")
+// overtaken tells whether a statement says errOvertaken, by a division by zero: SQL has no better way to fail one of its own
+// accord.
+func overtaken(name string, err error) bool {
+	var pg *pgconn.PgError
+	return (name == qStoreJournal.Name || name == qStoreSettledQuotes.Name) && errors.As(err, &pg) && pg.Code == "22012"
+}
 
 // ofInput tells whether the values of a statement are at fault: the driver could not send or read them, or the server
 // found fault with data (class 22), a constraint (23) or a size (54).

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/safebox/safebox/storage"
@@ -136,6 +137,15 @@ func TestTheObserverHearsOfStatementsByName(t *testing.T) {
 		if !known[name] {
 			t.Errorf("%s is in no list of statements", name)
 		}
+	}
+}
+
+// A decision that was overtaken is contention, to the metric as to who tries again.
+func TestADecisionThatWasOvertakenIsHeardOfAsSerialization(t *testing.T) {
+	o := &recorder{}
+	(&tracer{observer: o}).ended(t.Context(), qStoreJournal.Name, time.Now(), &pgconn.PgError{Code: "22012"})
+	if class, _ := o.statement(qStoreJournal.Name); class != storage.Serialization {
+		t.Errorf("heard %q, want %s", class, storage.Serialization)
 	}
 }
 

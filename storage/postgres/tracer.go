@@ -66,7 +66,11 @@ func (t *tracer) name(sql string) string {
 // ended tells the observer.
 func (t *tracer) ended(ctx context.Context, name string, since time.Time, err error) {
 	var class storage.Class
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	switch {
+	case err == nil || errors.Is(err, pgx.ErrNoRows):
+	case overtaken(name, err):
+		class = storage.Serialization
+	default:
 		class = classOf(err)
 	}
 	t.observer.Statement(ctx, name, time.Since(since), class)

@@ -20,6 +20,7 @@ var contentionTests = []conformanceTest{
 	{"two batches that create one quote end with one quote", oneQuoteOnce},
 	{"two batches that were loaded before either committed both pay into one wallet", bothPay},
 	{"a refusal for want of funds does not outlive the want", wantIsOver},
+	{"a quote that another program settles is credited once", settledElsewhere},
 	{"two batches that together would take a balance out of range do not", bothOverflow},
 	{"lanes that transfer crosswise neither deadlock nor lose a sat", lanesTransferCrosswise},
 }
@@ -281,6 +282,30 @@ func wantIsOver(t *testing.T, f fixture) {
 		}
 	}
 	wantSound(t, f.db)
+}
+
+// settledElsewhere has another program, which knows no log, settle a quote while a batch that pays it is under way.
+func settledElsewhere(t *testing.T, f fixture) {
+	if f.db.Dialect() == storage.SQLite {
+		return // there is one writer at a time there
+	}
+	alice := person(1)
+	mustAppend(t, f.db, registration("1", alice, "alice"), wallet("2", event.TypeQuoteCreated, alice, `{"quote":"q","amount":5,"mint":"https://mint"}`))
+	drain(t, f.db)
+	mustAppend(t, f.db, wallet("3", event.TypeQuotePaid, alice, `{"quote":"q"}`))
+	late := mustClaim(t, f.another(t), event.Partition(alice), 10)
+	if outcomes, err := apply(Context(t), late); err != nil || outcomes[0] != "applied" {
+		t.Fatalf("before it was settled: %v, %v", outcomes, err)
+	}
+	damage(t, f.db, "UPDATE paymentquote SET paid = true")
+	if err := commit(Context(t), late, late.Records()[0].Position); storage.ClassOf(err) != storage.Serialization {
+		t.Fatalf("storing the payment: %v, want class %s", err, storage.Serialization)
+	}
+	drain(t, f.db)
+	if got := outcome(t, f.db, "3"); got != "quote_paid" {
+		t.Errorf("the payment ended as %s, want quote_paid", got)
+	}
+	wantRows(t, f.db, "SELECT balance FROM registeredsafebox", "0")
 }
 
 func lanesTransferCrosswise(t *testing.T, f fixture) {

@@ -122,7 +122,9 @@ SELECT '', handle, quote, amount, mint, paid, npub
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::boolean[], $6::text[]) AS i (handle, quote, amount, mint, paid, npub)
 
 -- name: store_settled_quotes
-UPDATE paymentquote SET paid = true WHERE id = ANY ($1::integer[])
+-- A quote that another program has settled since it was loaded divides by zero, as in store_journal: it would be credited twice.
+WITH settled AS (UPDATE paymentquote SET paid = true WHERE id = ANY ($1::integer[]) AND NOT paid RETURNING id)
+SELECT 1 / (count(*) = cardinality($1))::integer FROM settled
 
 -- name: clear_secrets
 DELETE FROM nwcsecret WHERE npub = ANY ($1)
