@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
@@ -32,8 +31,11 @@ func (db *DB) audit(ctx context.Context, topic, group string, more func(*ledger.
 	if _, err := conn.Exec(ctx, qAuditBegin.SQL); err != nil {
 		return a, wrap(qAuditBegin.Name, err)
 	}
+	books := &books{b}
 	rows := func(q storage.Query, args ...any) func(row func(), into ...any) error {
-		return func(row func(), into ...any) error { return auditRows(ctx, conn, q, args, row, into) }
+		return func(row func(), into ...any) error {
+			return books.each(ctx, q, args, func() error { row(); return nil }, into...)
+		}
 	}
 	find := func(q storage.Query, args ...any) error {
 		var f ledger.Finding
@@ -42,7 +44,6 @@ func (db *DB) audit(ctx context.Context, topic, group string, more func(*ledger.
 	var outcome ledger.OutcomeKind
 	var reason, credits, debits, fees, balances, openings string
 	var n int64
-	books := &books{b}
 	for _, step := range []func() error{
 		func() error { return rows(qAuditLog, topic, group)(func() {}, &a.Events, &a.Pending) },
 		func() error {
@@ -75,12 +76,6 @@ func (db *DB) audit(ctx context.Context, topic, group string, more func(*ledger.
 	}
 	a.Conclude()
 	return a, nil
-}
-
-func auditRows(ctx context.Context, conn *pgxpool.Conn, q storage.Query, args []any, row func(), into []any) error {
-	rows, _ := conn.Query(ctx, q.SQL, args...) // ForEachRow returns the error of the query
-	_, err := pgx.ForEachRow(rows, into, func() error { row(); return nil })
-	return wrap(q.Name, err)
 }
 
 // books implements ledger.Books on the transaction of an audit.

@@ -17,6 +17,7 @@ var auditTests = []conformanceTest{
 	{"of a sound ledger gives its figures", auditOfASoundLedger},
 	{"finds each kind of damage and nothing else", auditFindsDamage},
 	{"starts from the balances that a database was adopted with", auditStartsFromOpenings},
+	{"takes a balance that was adopted below zero", auditTakesDebts},
 }
 
 func audit(t *testing.T, f fixture) ledger.Audit {
@@ -210,8 +211,27 @@ func auditStartsFromOpenings(t *testing.T, f fixture) {
 	if !a.OK || !a.OpeningTotal.Equal(ledger.Sats(40)) || !a.BalanceTotal.Equal(ledger.Sats(42)) || !a.CreditTotal.Equal(ledger.Sats(2)) {
 		t.Errorf("%+v", a)
 	}
+	wantSound(t, f.db)
 	w, err := f.db.Wallet(Context(t), "alice")
 	if err != nil || w.Balance != 42 || w.OpeningBalance != 40 || w.EntryCount != 1 {
 		t.Errorf("%+v, %v", w, err)
+	}
+}
+
+// auditTakesDebts has a wallet that was below zero when it was adopted: it may rise, and the books are sound all the while.
+func auditTakesDebts(t *testing.T, f fixture) {
+	alice := person(1)
+	damage(t, f.db, `INSERT INTO registeredsafebox (handle, npub, home_relay, onboard_code, balance, opening_balance)
+		VALUES ('alice', '`+alice+`', 'wss://a', 'c', -40, -40)`)
+	wantSound(t, f.db)
+	for _, e := range []event.Event{
+		credit("rises", alice, 30), wallet("refused", event.TypeFundsDebited, alice, `{"amount":1}`), credit("above", alice, 15),
+	} {
+		mustAppend(t, f.db, e)
+		drainOne(t, f.db, e)
+		wantSound(t, f.db)
+	}
+	if a := audit(t, f); !a.BalanceTotal.Equal(ledger.Sats(5)) || !a.OpeningTotal.Equal(ledger.Sats(-40)) || a.Rejected != 1 {
+		t.Errorf("%+v", a)
 	}
 }

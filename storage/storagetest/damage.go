@@ -179,9 +179,11 @@ func auditFindsWrongEntries(t *testing.T, f fixture) {
 			"processed_beyond_cursor " + b.bob,
 		},
 		{"an event that somebody unknown gave up", set("too much", 0, "reason = 'skipped'"), "skip_without_operator " + b.bob},
-		{"a balance below zero", []string{
-			"UPDATE registeredsafebox SET balance = -1, opening_balance = opening_balance - 1 - balance WHERE handle = 'bob'",
+		{"a balance that was taken below zero", []string{
+			"UPDATE ledger_entry SET amount = amount - 1000, balance = balance - 1000 WHERE " + entryOf("debit", 0),
+			"UPDATE registeredsafebox SET balance = balance - 1000 WHERE handle = 'bob'",
 		}, "wallet_range " + b.bob},
+		{"a debit that takes the balance below zero", set("debit", 0, "balance = -1"), "entry_range " + b.bob},
 		{"a refusal for want of funds that were there", set("too much", 0, "balance = 1000"), "entry_refusal " + b.bob},
 		{"an entry's balance out of range", set("last credit", 0, "balance = 9007199254740992"), "entry_range " + b.alice},
 	})

@@ -115,8 +115,8 @@ func (l Line) check(find func(Finding)) (paysQuote bool) {
 	}
 	l.checkPayee(to, -want.amount, breach)
 	for _, e := range l.Entries {
-		if e.Balance < 0 || e.Balance > event.MaxAmount {
-			breach("entry_range", "the balance after leg %d is %d, out of 0 … 2^53 − 1", e.Leg, e.Balance)
+		if e.Balance < 0 && e.Amount < e.Fee || e.Balance > event.MaxAmount {
+			breach("entry_range", "leg %d leaves a balance of %d, out of 0 … 2^53 − 1", e.Leg, e.Balance)
 		}
 	}
 	return paysQuote

@@ -12,7 +12,7 @@
 //  2. A rejected command changes nothing but the journal and, for a known wallet, its entry count.
 //  3. A command for which Fold returns an error, or panics before it decided, changes nothing at all.
 //  4. Money is conserved: the sum of balances changes by credits − debits − fees of the entries, and by nothing else.
-//  5. No balance is ever negative or above event.MaxAmount.
+//  5. No balance is ever taken below 0 or above event.MaxAmount. One that was adopted below 0 only rises until it is not.
 //  6. The entries of a wallet are numbered 1, 2, 3 …, and each balance is the one before plus amount minus fee.
 //  7. Each command makes exactly one entry with leg 0; a transfer that is applied makes a second one, leg 1, for the payee.
 //

@@ -220,7 +220,7 @@ func (s *shadow) count(npub string) int64 {
 // set puts a wallet where an entry says it was, so that one breach is not found again in every entry after it.
 func (s *shadow) set(e Entry) {
 	if a := s.accounts[e.Subject]; a != nil && e.Seq > 0 {
-		a.Balance, a.EntryCount = min(max(e.Balance, 0), event.MaxAmount), e.Seq
+		a.Balance, a.EntryCount = min(max(e.Balance, -event.MaxAmount), event.MaxAmount), e.Seq
 		a.highest = max(a.highest, a.Balance)
 	}
 }
