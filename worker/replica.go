@@ -69,7 +69,7 @@ type Options struct {
 	DB       storage.DB
 	Instance string
 	Version  string
-	Lanes    int           // partitions processed at once; 0: 4
+	Lanes    int           // most batches processed at once; 0: 4
 	Batch    int           // most events in one transaction; 0: 500
 	Drain    time.Duration // time to finish after ctx ends; 0: 25 s
 	// UntilIdle ends the run when every event in the log is processed or parked.

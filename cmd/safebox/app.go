@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/safebox/safebox/cmd/safebox/internal/terminal"
 	"github.com/safebox/safebox/worker"
+	"github.com/safebox/safebox/worker/event"
 )
 
 // app is one run of the program: where it reads and prints, and what it was told.
@@ -58,14 +60,19 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 	return exitCode(err)
 }
 
-// complain prints an error: what went wrong and where, then what to do.
+// complain prints an error: what went wrong and where, then what to do. An argument in the wrong place may be in it, and a
+// secret in that.
 func (a *app) complain(err error) {
 	text := "safebox: " + strings.TrimRight(err.Error(), "\n") + "\n"
 	if todo := advice(err); todo != "" {
 		text += "  " + todo + "\n"
 	}
+	text = password.ReplaceAllString(event.WithoutPrivateKeys(text), "$1***@")
 	io.WriteString(a.err, text) //nolint:errcheck // there is nobody left to tell
 }
+
+// password is that of a URL somewhere in a text.
+var password = regexp.MustCompile(`(://[^\s:@/"]*:)[^\s"]*@`)
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"slices"
 
@@ -34,7 +35,7 @@ func (a *app) auditCommand() *cobra.Command {
 					})
 					progress.Clear()
 				} else {
-					audit, err = db.Audit(ctx, event.Topic, ledgerGroup)
+					audit, err = auditTelling(ctx, a.err, db)
 				}
 				if err != nil {
 					return err
@@ -58,6 +59,14 @@ func (a *app) auditCommand() *cobra.Command {
 	})
 	c.Flags().BoolVar(&rebuild, "rebuild", false, "fold the whole log again and compare what comes of it")
 	return c
+}
+
+// auditTelling is the audit, and says on out that it goes on.
+func auditTelling(ctx context.Context, out io.Writer, db storage.DB) (ledger.Audit, error) {
+	n := narrate(ctx, out, db)
+	defer n.end()
+	n.say("holding the log, the journal and the wallets against one another")
+	return db.Audit(ctx, event.Topic, ledgerGroup)
 }
 
 func (a *app) printAudit(audit ledger.Audit) error {

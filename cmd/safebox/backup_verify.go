@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +15,6 @@ import (
 	"github.com/safebox/safebox/cmd/safebox/internal/throwaway"
 	"github.com/safebox/safebox/migrations"
 	"github.com/safebox/safebox/storage"
-	"github.com/safebox/safebox/worker/event"
 	"github.com/safebox/safebox/worker/ledger"
 )
 
@@ -84,13 +84,13 @@ func (a *app) verify(ctx context.Context, info storage.BackupInfo) (v verificati
 			return err
 		}
 		v.Restored = time.Since(began).Seconds()
-		return v.examine(ctx, db)
+		return v.examine(ctx, a.err, db)
 	})
 	return v, err
 }
 
-// examine looks at the restored database. Revisions that are still to come are no fault of a backup.
-func (v *verification) examine(ctx context.Context, db storage.DB) error {
+// examine looks at the restored database, and says on out what it is at. Revisions that are still to come are no fault of a backup.
+func (v *verification) examine(ctx context.Context, out io.Writer, db storage.DB) error {
 	err := db.Inspect(ctx, func(ctx context.Context, conn *sql.DB) (err error) {
 		if v.Check, err = migrations.Check(ctx, conn, migrations.CheckOptions{Dialect: db.Dialect(), AllowHarmless: true}); err != nil {
 			return err
@@ -106,7 +106,7 @@ func (v *verification) examine(ctx context.Context, db storage.DB) error {
 	if !v.Check.Head {
 		return nil
 	}
-	audit, err := db.Audit(ctx, event.Topic, ledgerGroup)
+	audit, err := auditTelling(ctx, out, db)
 	if err != nil {
 		return err
 	}

@@ -234,6 +234,9 @@ func (t *tail) move(ctx context.Context, p int, to int64) error {
 				return ctx.Err()
 			case <-time.After(10 * time.Millisecond):
 			}
+			if _, err := t.db.Cursors(ctx, event.Topic, t.group, p); err != nil { // it may have been set back, by a server that was restored
+				return err
+			}
 			continue
 		}
 		if err != nil {

@@ -111,7 +111,7 @@ var settings = []setting{
 	},
 	{
 		env: "SAFEBOX_LANES", flag: "lanes", kind: "N", fallback: "4 on PostgreSQL, 1 on SQLite",
-		usage: "partitions this replica processes at once",
+		usage: "the most batches this replica processes at once",
 		set:   func(c *config, v string, _ bool) error { return within(v, 1, 64, &c.Lanes) },
 	},
 	{

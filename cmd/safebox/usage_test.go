@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/safebox/safebox/storage/dbtest"
 )
 
 func TestCommandLinesThatAreNotUnderstoodExit64AndSayWhereToLook(t *testing.T) {
@@ -32,6 +34,31 @@ func TestCommandLinesThatAreNotUnderstoodExit64AndSayWhereToLook(t *testing.T) {
 			s := newSite(t, "sqlite:///x.db")
 			r := s.run(strings.Fields(c.line)...)
 			if r.code != exitUsage || r.stdout != "" || !strings.Contains(r.stderr, c.says) || !strings.Contains(r.stderr, "--help") {
+				t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
+func TestSecretInTheWrongPlaceIsNotRepeated(t *testing.T) {
+	const url, key = "postgresql://me:hush@hush@host/db", "nsec1hush"
+	for _, args := range [][]string{
+		{url},
+		{"help", url},
+		{"worker", url},
+		{"worker", "--http-addr", url},
+		{"worker", "--lanes", url},
+		{"wallet", url},
+		{"event", "publish", url},
+		{"migrate", "upgrade", url},
+		{"wallet", key},
+		{"wallet", "show", key},
+		{"wallet", "list", key},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			s := newSite(t, dbtest.SQLite(t))
+			s.ok("init")
+			if r := s.run(args...); r.code == 0 || strings.Contains(r.stdout+r.stderr, "hush") || !strings.Contains(r.stderr, "safebox: ") {
 				t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
 		})

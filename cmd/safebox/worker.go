@@ -75,13 +75,20 @@ func (a *app) work(ctx context.Context, untilIdle bool) error {
 	if a.conf.Secrets.Empty() {
 		a.log.Info("events with secrets (access keys, emergency codes, NWC secrets) are refused: set " + event.KeyVariable + " to seal them with")
 	}
+	server, err := api.Listen(ctx, api.ServerOptions{
+		Addr: a.conf.HTTPAddr, Explicit: a.conf.HTTPChosen, IngestToken: a.conf.IngestToken, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer server.Close() //nolint:errcheck // whoever served has closed it
 	o := a.options("worker")
 	o.Observer, o.Spans = registry, traces != nil
 	return a.with(ctx, o, func(ctx context.Context, db storage.DB) error {
 		registry.WatchPool(db.Pool)
 		return worker.New(worker.Options{
 			DB: db, Instance: a.instance, Version: version, Lanes: a.conf.Lanes, Batch: a.conf.Batch, Drain: a.conf.Drain,
-			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(db, registry, traces), Supervisor: supervisor,
+			UntilIdle: untilIdle, Observer: registry, Logger: a.log, HTTP: a.http(server, db, registry, traces), Supervisor: supervisor,
 			Guards: guards(db), Span: traces.Span(),
 			Initialise: func(ctx context.Context) (initlock.Result, error) {
 				return a.initialise(ctx, db, p.lock, counted(p.work, registry.Guard))
@@ -141,14 +148,8 @@ func byGuard(found []migrations.Violation) map[string]int {
 }
 
 // http serves the replica's HTTP surface until ctx ends.
-func (a *app) http(db storage.DB, registry *metrics.Registry, traces *tracing.Tracing) func(context.Context, worker.Probes, worker.Appender) error {
+func (a *app) http(server *api.Server, db storage.DB, registry *metrics.Registry, traces *tracing.Tracing) func(context.Context, worker.Probes, worker.Appender) error {
 	return func(ctx context.Context, probes worker.Probes, appender worker.Appender) error {
-		server, err := api.Listen(ctx, api.ServerOptions{
-			Addr: a.conf.HTTPAddr, Explicit: a.conf.HTTPChosen, IngestToken: a.conf.IngestToken, Logger: a.log,
-		})
-		if err != nil {
-			return err
-		}
 		return server.Serve(ctx, traces.Handler(api.New(api.Options{
 			Appender: appender, Ready: probes.Ready, Stuck: probes.Stuck, Metrics: registry.Handler(), IngestToken: a.conf.IngestToken,
 			AdminToken: a.conf.AdminToken, Operations: worker.Operations{DB: db, Logger: a.log}, Observer: registry, Logger: a.log,

@@ -77,6 +77,10 @@ func TestWrongConfigurationIsToldWithItsNameAndChangesNothing(t *testing.T) {
 			if strings.Contains(r.stderr, secret) {
 				t.Errorf("tells the secret: %s", r.stderr)
 			}
+			// Which currencies there are is known when they are seeded.
+			if _, err := os.Stat(strings.TrimPrefix(s.url, "sqlite:///")); err == nil && c.says[0] != "XQQ" {
+				t.Error("the database was made")
+			}
 		})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/safebox/safebox/worker/event"
 )
 
 // problem is an RFC 9457 problem document.
@@ -75,9 +77,10 @@ func notFound(path string) *problem {
 		"; GET /openapi.json describes what there is")
 }
 
-// shortened keeps a client's text from filling the answer.
+// shortened keeps a client's text from filling the answer, and its private key out of it.
 func shortened(s string) string {
 	const most = 100
+	s = event.WithoutPrivateKeys(s)
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}

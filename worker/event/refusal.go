@@ -1,6 +1,7 @@
 package event
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -45,19 +46,19 @@ const shownRunes = 48
 // quoted shows a value: shortened, with control characters escaped.
 func quoted(s string) string { return strconv.Quote(shortened(s)) }
 
-// shortened cuts s to what a refusal repeats. Anything that looks like a private key is left out even when its
-// checksum is wrong: a key with a typing error is still a key.
+// privateKey matches what looks like a private key even when its checksum is wrong: a key with a typing error is still a key.
+var privateKey = regexp.MustCompile("(?i)" + nsecPrefix + `1[^\s"]*`)
+
+// noPrivateKey stands where one was left out.
+const noPrivateKey = "(a private key)"
+
+// WithoutPrivateKeys is a text for people with whatever looks like a private key left out.
+func WithoutPrivateKeys(s string) string { return privateKey.ReplaceAllString(s, noPrivateKey) }
+
+// shortened cuts s to what a refusal repeats: nothing, if there is a private key in it.
 func shortened(s string) string {
-	for at := 0; at < len(s); {
-		i := strings.IndexAny(s[at:], "nN")
-		if i < 0 {
-			break
-		}
-		at += i
-		if len(s)-at > len(nsecPrefix) && strings.EqualFold(s[at:at+len(nsecPrefix)], nsecPrefix) && s[at+len(nsecPrefix)] == '1' {
-			return "(a private key)"
-		}
-		at++
+	if privateKey.MatchString(s) {
+		return noPrivateKey
 	}
 	if utf8.RuneCountInString(s) <= shownRunes {
 		return s
