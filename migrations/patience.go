@@ -24,8 +24,11 @@ func (j *job) patiently(ctx context.Context, what string, work func(context.Cont
 	pause := firstPause
 	for try := 1; ; try++ {
 		err := work(ctx)
-		if err == nil || !locked(j.Dialect, err) {
+		switch {
+		case err == nil || !locked(j.Dialect, err):
 			return err
+		case ctx.Err() != nil: // nor does a statement that was cancelled wait for others, which SQLite calls temporary, too
+			return errors.Join(ctx.Err(), err)
 		}
 		wait := pause/2 + rand.N(pause/2)
 		j.Logger.WarnContext(ctx, "others hold a lock that is needed; trying again", "doing", what, "attempt", try,

@@ -89,8 +89,8 @@ func parseSQLite(rest string) (URL, error) {
 		return URL{}, err
 	}
 	for name := range values {
-		if name != "check_same_thread" {
-			return URL{}, fmt.Errorf("option %q is not known; a SQLite URL may have check_same_thread only, which is read and means nothing here", name)
+		if name != "check_same_thread" && name != "timeout" {
+			return URL{}, fmt.Errorf("option %q is not known; a SQLite URL may have check_same_thread, which is read and means nothing here, and timeout, in the place of which DB_POOL_TIMEOUT_SECONDS says how long a lock is waited for", name)
 		}
 	}
 	if path == ":memory:" {

@@ -25,6 +25,7 @@ func TestSQLiteURLs(t *testing.T) {
 		{"a path is taken as it stands", "sqlite:////tmp/a b%20#c.db", "/tmp/a b%20#c.db"},
 		{"a path is cleaned", "sqlite:///./data//database.db", "data/database.db"},
 		{"check_same_thread means nothing here", "sqlite:///a.db?check_same_thread=false", "a.db"},
+		{"the timeout is that of the pool", "sqlite:///a.db?timeout=15&check_same_thread=false", "a.db"},
 		{"an @ and a colon in a path are nothing special", "sqlite:////srv/a:b@c.db", "/srv/a:b@c.db"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
