@@ -43,6 +43,7 @@ func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([
 			case storage.ClassOf(err) == storage.Unique && attempt < appendAttempts:
 				attempt++
 				look = true
+				db.heads.forget(topic)
 				db.wary.Store(waryAppends)
 			case err != nil:
 				return nil, err
@@ -105,7 +106,7 @@ func (c *appendColumns) grow(n int) {
 func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, look bool, receipts []event.Receipt) error {
 	var answers []answer
 	err := db.queryAfter(ctx, call{qAppendLock, []any{lockClass(topic), c.touched}}, call{qAppendEvents, []any{
-		topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata, look,
+		topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata, look, db.heads.of(topic, c.touched),
 	}}, func(rows pgx.Rows) (err error) {
 		answers, err = pgx.CollectRows(rows, pgx.RowToStructByPos[answer])
 		return err
@@ -115,7 +116,13 @@ func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, loo
 	}
 	if c.receive(answers, receipts) {
 		db.wary.Store(waryAppends)
+		return nil
 	}
+	heads := make([]int64, len(c.touched))
+	for i, ord := range c.ords {
+		heads[c.slots[i]-1] = receipts[ord-1].Position
+	}
+	db.heads.note(topic, c.touched, heads)
 	return nil
 }
 

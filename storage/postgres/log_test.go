@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,6 +52,34 @@ func TestWhoRepeatsHimselfIsLookedUpBeforeAnythingIsWritten(t *testing.T) {
 }
 
 // A look for a cursor goes back to where it was last seen, and behind that only when all cursors are looked at anew.
+// A handle looks for the end of a partition no further back than it saw it, which a restored server may have set back.
+func TestALogThatWasSetBackGoesOnWhereItEnds(t *testing.T) {
+	ctx := storagetest.Context(t)
+	db := open(t, dbtest.PostgreSQL(t), storage.Options{})
+	prepare(t, db)
+	const topic = "tests"
+	n := 0
+	appended := func(want int64) {
+		t.Helper()
+		n++
+		e := event.Event{ID: strconv.Itoa(n), Source: "test", Type: "test", Subject: "s", Time: time.Unix(0, 0).UTC(), Data: []byte(`{}`)}
+		receipts, err := db.Append(ctx, topic, []event.Event{e})
+		if err != nil || receipts[0].Result != event.Appended || receipts[0].Position != want {
+			t.Errorf("event %d: %+v, %v; want position %d", n, receipts, err, want)
+		}
+	}
+	for want := int64(1); want <= 5; want++ {
+		appended(want)
+	}
+	for _, left := range []int64{2, 0} {
+		if _, err := db.pool.Exec(ctx, "DELETE FROM event_log WHERE topic = $1 AND position > $2", topic, left); err != nil {
+			t.Fatal(err)
+		}
+		appended(left + 1)
+		appended(left + 2)
+	}
+}
+
 func TestACursorThatWasSetBackIsFoundWhereItIs(t *testing.T) {
 	const group, partition = "g", 7
 	ctx := storagetest.Context(t)

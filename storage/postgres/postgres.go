@@ -25,6 +25,7 @@ type DB struct {
 	wary     atomic.Int32 // appends that look for their identities in the log before they write
 	closing  atomic.Bool
 	eras     eras
+	heads    heads
 
 	passedOver atomic.Int64 // Unix nanoseconds since when others have stood for the initialisation lock; 0: they do not
 }

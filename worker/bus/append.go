@@ -17,6 +17,9 @@ const (
 	groupEvery = 2 * time.Millisecond
 	// fewCallers is how many callers make a group that waits for no more of them.
 	fewCallers = 8
+	// awaited is the part of the time that the last group took for which one waits for as many callers as there were, where there
+	// are many: those that were just answered may come again at once, and would else make every second group.
+	awaited = 4
 	// groupsApart is how many groups of one caller in a row tell that callers do not come at the same time.
 	groupsApart = 16
 	// announceEvery is the shortest time between two announcements to other processes.
@@ -108,7 +111,8 @@ func (a *appender) write() {
 	defer close(a.written)
 	var held *request // did not fit into the last group
 	var began time.Time
-	apart := groupsApart
+	var took time.Duration
+	apart, around := groupsApart, 0 // around are the callers that were there when the last group was written
 	for {
 		group := []*request{held}
 		if held == nil {
@@ -119,11 +123,14 @@ func (a *appender) write() {
 				return
 			}
 		}
-		due := began
-		if apart < groupsApart {
+		enough, due := fewCallers, began
+		switch {
+		case around > fewCallers:
+			enough, due = around, time.Now().Add(min(took/awaited, groupEvery))
+		case apart < groupsApart:
 			due = began.Add(groupEvery)
 		}
-		group, held = a.gather(group, due)
+		group, held = a.gather(group, enough, due)
 		switch n := len(group); {
 		case n == 1:
 			apart++
@@ -133,13 +140,15 @@ func (a *appender) write() {
 			apart = groupsApart
 		}
 		began = time.Now()
+		n := len(group)
 		a.commit(group)
+		took, around = time.Since(began), n+len(a.requests)
 	}
 }
 
-// gather adds to a group what is in the queue and, where these are few, what comes until it is due. The request that it ends
+// gather adds to a group what is in the queue and, until there is enough, what comes until it is due. The request that it ends
 // with may belong to the next one.
-func (a *appender) gather(group []*request, due time.Time) (_ []*request, held *request) {
+func (a *appender) gather(group []*request, enough int, due time.Time) (_ []*request, held *request) {
 	topic, n := group[0].topic, len(group[0].events)
 	var end <-chan time.Time
 	for n < groupEvents {
@@ -147,7 +156,7 @@ func (a *appender) gather(group []*request, due time.Time) (_ []*request, held *
 		select {
 		case r = <-a.requests:
 		default:
-			if len(group) >= fewCallers || !time.Now().Before(due) {
+			if len(group) >= enough || !time.Now().Before(due) {
 				return group, nil
 			}
 			if end == nil {

@@ -59,8 +59,8 @@ func callers(t *testing.T, log event.Log, n int, every time.Duration) (events in
 	return events, longest
 }
 
-// Few callers that come at the same time share commits that none of them is kept waiting for; who comes alone, and so many
-// that groups are large anyway, wait for nobody.
+// Few callers that come at the same time share commits that none of them is kept waiting for; who comes alone waits for nobody;
+// and of many that come again at once, all share each commit.
 func TestCallersAtTheSameTimeShareCommits(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -68,10 +68,11 @@ func TestCallersAtTheSameTimeShareCommits(t *testing.T) {
 		every         time.Duration
 		atLeast, most int64 // appends
 		longest       time.Duration
+		together      int64 // events an append, at least
 	}{
-		{"alone", 1, 0, 2000, 2000, 500 * time.Microsecond},
-		{"few", 10, 10 * time.Millisecond, 350, 700, 3 * time.Millisecond},
-		{"many", 16, 0, 1990, 2010, time.Millisecond},
+		{"alone", 1, 0, 2000, 2000, 500 * time.Microsecond, 1},
+		{"few", 10, 10 * time.Millisecond, 350, 700, 3 * time.Millisecond, 1},
+		{"many", 16, 0, 1990, 2010, time.Millisecond, 15},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -79,6 +80,9 @@ func TestCallersAtTheSameTimeShareCommits(t *testing.T) {
 				events, longest := callers(t, log, c.callers, c.every)
 				if n := log.appends.Load(); n < c.atLeast || n > c.most || longest > c.longest {
 					t.Errorf("%d events took %d appends, and one took %s; want %d to %d, and %s at most", events, n, longest, c.atLeast, c.most, c.longest)
+				}
+				if n := log.appends.Load(); events < c.together*n {
+					t.Errorf("%d events took %d appends, want %d together", events, n, c.together)
 				}
 				if log.events.Load() != events {
 					t.Errorf("%d events were appended of %d", log.events.Load(), events)

@@ -18,10 +18,11 @@ WITH known AS MATERIALIZED (
     ) l
     WHERE $13::boolean
 ), head AS MATERIALIZED (
+    -- The look begins where the caller last saw the head: else it would read all that the page of the index has of the partition.
     SELECT p.partition, coalesce(l.position, 0) AS position, l.recorded_at
-    FROM unnest($2::integer[]) AS p (partition) LEFT JOIN LATERAL (
+    FROM unnest($2::integer[], $14::bigint[]) AS p (partition, since) LEFT JOIN LATERAL (
         SELECT position, recorded_at FROM event_log
-        WHERE topic = $1 AND partition = p.partition ORDER BY position DESC LIMIT 1
+        WHERE topic = $1 AND partition = p.partition AND position >= p.since ORDER BY position DESC LIMIT 1
     ) l ON true
 ), heads AS MATERIALIZED (
     -- Never before what these partitions hold already, so that the times of recording grow inside each, whatever the clock does.
