@@ -40,6 +40,7 @@ type appender struct {
 	requests chan *request
 	closing  chan struct{}
 	written  chan struct{} // closed when the last request that will be written is answered
+	around   int           // the callers that were there when the last group was written and not yet answered; of write
 	once     sync.Once
 	done     sync.WaitGroup
 
@@ -112,7 +113,7 @@ func (a *appender) write() {
 	var held *request // did not fit into the last group
 	var began time.Time
 	var took time.Duration
-	apart, around := groupsApart, 0 // around are the callers that were there when the last group was written
+	apart := groupsApart
 	for {
 		group := []*request{held}
 		if held == nil {
@@ -125,8 +126,8 @@ func (a *appender) write() {
 		}
 		enough, due := fewCallers, began
 		switch {
-		case around > fewCallers:
-			enough, due = around, time.Now().Add(min(took/awaited, groupEvery))
+		case a.around > fewCallers:
+			enough, due = a.around, time.Now().Add(min(took/awaited, groupEvery))
 		case apart < groupsApart:
 			due = began.Add(groupEvery)
 		}
@@ -140,9 +141,8 @@ func (a *appender) write() {
 			apart = groupsApart
 		}
 		began = time.Now()
-		n := len(group)
 		a.commit(group)
-		took, around = time.Since(began), n+len(a.requests)
+		took = time.Since(began)
 	}
 }
 
@@ -218,6 +218,7 @@ func (a *appender) commit(group []*request) {
 	}
 	for i, r := range group {
 		r.receipts, r.err = a.bus.log.Append(r.ctx, r.topic, r.events)
+		a.around = len(group) + len(a.requests)
 		lost := i == 0 && transient(trouble) && transient(r.err) && r.ctx.Err() == nil
 		close(r.answered)
 		if lost {
@@ -250,6 +251,7 @@ func (a *appender) together(group []*request) error {
 	if err != nil {
 		return err
 	}
+	a.around = len(group) + len(a.requests)
 	all := receipts
 	for _, r := range group {
 		r.receipts, receipts = receipts[:len(r.events):len(r.events)], receipts[len(r.events):]

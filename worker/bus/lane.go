@@ -186,8 +186,8 @@ func (r *run) begin(ctx context.Context, records []event.Record) (err error) {
 	return err
 }
 
-// feed hands out records until one is not acknowledged, or it takes too long. It tells how many are done with, delivered and acknowledged or parked,
-// and how many of those were delivered.
+// feed hands out records until one is not acknowledged, or it takes too long. It tells how many are done with, delivered and
+// acknowledged or parked, and how many of those were delivered.
 func (r *run) feed(ctx context.Context, records []event.Record) (done, handled int, stopped error) {
 	r.board.handle(r.partition, time.Now())
 	r.outcomes = map[[2]string]int{}

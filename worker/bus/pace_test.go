@@ -28,8 +28,8 @@ func (l *slowLog) Append(_ context.Context, _ string, events []event.Event) ([]e
 
 func (*slowLog) Announce(context.Context, string, event.Positions) error { return nil }
 
-// callers append an event each every so often on average, for a second, and tell how many there were and how long one took at most.
-func callers(t *testing.T, log event.Log, n int, every time.Duration) (events int64, longest time.Duration) {
+// callers append an event each every so often on average, for a while, and tell how many there were and how long one took at most.
+func callers(t *testing.T, log event.Log, n int, every, during time.Duration) (events int64, longest time.Duration) {
 	t.Helper()
 	b := bus.New(log, bus.Options{Logger: quiet()})
 	defer b.Close()
@@ -41,7 +41,7 @@ func callers(t *testing.T, log event.Log, n int, every time.Duration) (events in
 	for i := range n {
 		go func() {
 			var r result
-			for end := time.Now().Add(time.Second); time.Now().Before(end); r.events++ {
+			for end := time.Now().Add(during); time.Now().Before(end); r.events++ {
 				began := time.Now()
 				if _, err := b.Append(t.Context(), topic, messages(fmt.Sprint(i, "-", r.events))); err != nil {
 					t.Error(err)
@@ -65,19 +65,19 @@ func TestCallersAtTheSameTimeShareCommits(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		callers       int
-		every         time.Duration
+		every, during time.Duration
 		atLeast, most int64 // appends
 		longest       time.Duration
 		together      int64 // events an append, at least
 	}{
-		{"alone", 1, 0, 2000, 2000, 500 * time.Microsecond, 1},
-		{"few", 10, 10 * time.Millisecond, 350, 700, 3 * time.Millisecond, 1},
-		{"many", 16, 0, 1990, 2010, time.Millisecond, 15},
+		{"alone", 1, 0, time.Second, 2000, 2000, 500 * time.Microsecond, 1},
+		{"few", 10, 10 * time.Millisecond, time.Second, 350, 700, 3 * time.Millisecond, 1},
+		{"many", 16, 0, 200 * time.Millisecond, 395, 402, time.Millisecond, 15},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				log := &slowLog{}
-				events, longest := callers(t, log, c.callers, c.every)
+				events, longest := callers(t, log, c.callers, c.every, c.during)
 				if n := log.appends.Load(); n < c.atLeast || n > c.most || longest > c.longest {
 					t.Errorf("%d events took %d appends, and one took %s; want %d to %d, and %s at most", events, n, longest, c.atLeast, c.most, c.longest)
 				}

@@ -30,12 +30,12 @@
 // collides in 96 bits, with a chance of 2⁻³³ after four thousand million secrets under one key, and a clone of a machine's
 // random generator cannot bring it about. The length of a secret shows.
 //
-// The id of the key stands beside what it sealed. A rotation puts a new key behind the older ones everywhere, and then before
-// them: new events are sealed with it, old ones open with the old. Nothing is sealed again, because the log is append-only and its history is what an
-// audit proves, and because a key that leaked has leaked the copies and the backups too: what mends that is another access
-// key, by an event. An older key is needed for as long as its events are: to process them, to fold the log again, and to
-// tell a duplicate from a conflict, for which storage opens both where bytes differ. Where a key is missing, the event is
-// parked under the key's id; none is guessed.
+// The id of the key stands beside what it sealed. A rotation puts a new key behind the older ones everywhere, and then
+// before them: new events are sealed with it, old ones open with the old. Nothing is sealed again, because the log is
+// append-only and its history is what an audit proves, and because a key that leaked has leaked the copies and the backups
+// too: what mends that is another access key, by an event. An older key is needed for as long as its events are: to process
+// them, to fold the log again, and to tell a duplicate from a conflict, for which storage opens both where bytes differ.
+// Where a key is missing, the event is parked under the key's id; none is guessed.
 //
 // The table in spec.go is the single source of the catalogue: decoding, the canonical form, redaction and Catalogue,
 // which lists the types and their members for other packages, derive from it.

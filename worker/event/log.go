@@ -121,9 +121,9 @@ type Log interface {
 	// was done.
 	JoinAt(ctx context.Context, topic, group string, at Positions) (joined bool, err error)
 	// Claim takes those of the partitions that no other lane has, for one batch of at most limit events of each after the
-	// group's cursor. It does not wait: ErrClaimed says that other lanes have them all. A cursor that a restored
-	// server has set back may be taken for one that another lane has, until Cursors was asked for it. The batch may be empty; it
-	// must be committed or rolled back all the same.
+	// group's cursor. It does not wait: ErrClaimed says that other lanes have them all. A cursor that a restored server has
+	// set back may be taken for one that another lane has, until Cursors was asked for it. The batch may be empty; it must be
+	// committed or rolled back all the same.
 	Claim(ctx context.Context, topic, group string, partitions []int, limit int) (Batch, error)
 	// ClaimParked takes the first MaxUnparked parked events of one subject, in order, as a batch; it waits for a lane that
 	// holds their partition. Commit takes them out of the parked ones instead of moving the cursor. ErrNotFound if there are none.
