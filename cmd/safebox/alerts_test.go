@@ -114,7 +114,7 @@ func everyAlertFires(t *testing.T) {
 	}
 	p.fires("SafeboxNoReplicaReady", "SafeboxInitialisationSlow")
 	reader()
-	starved := start("DB_POOL_SIZE=2", "DB_MAX_OVERFLOW=0", "DB_POOL_TIMEOUT_SECONDS=3")
+	starved := start("DB_POOL_SIZE=1", "DB_MAX_OVERFLOW=0", "DB_POOL_TIMEOUT_SECONDS=3") // one lane that waits is enough
 	for _, w := range ps {
 		w.await(nowReady)
 	}
