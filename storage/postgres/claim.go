@@ -92,7 +92,7 @@ func (db *DB) Claim(ctx context.Context, topic, group string, partitions []int, 
 		b.Rollback()
 		return nil, event.ErrClaimed
 	}
-	db.eras.note(topic, group, b.eras)
+	db.eras.noteEras(topic, group, b.eras)
 	return b, nil
 }
 

@@ -43,7 +43,7 @@ func (db *DB) Append(ctx context.Context, topic string, events []event.Event) ([
 			case storage.ClassOf(err) == storage.Unique && attempt < appendAttempts:
 				attempt++
 				look = true
-				db.heads.forget(topic)
+				db.heads.note(topic, "", func(at *event.Positions) { *at = event.Positions{} })
 				db.wary.Store(waryAppends)
 			case err != nil:
 				return nil, err
@@ -105,8 +105,9 @@ func (c *appendColumns) grow(n int) {
 // and appends none.
 func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, look bool, receipts []event.Receipt) error {
 	var answers []answer
+	since := db.heads.of(topic, "", column(c.touched, func(p int32) int { return int(p) }))
 	err := db.queryAfter(ctx, call{qAppendLock, []any{lockClass(topic), c.touched}}, call{qAppendEvents, []any{
-		topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata, look, db.heads.of(topic, c.touched),
+		topic, c.touched, c.slots, c.numbers, c.ords, c.sources, c.ids, c.types, c.subjects, c.times, c.data, c.metadata, look, since,
 	}}, func(rows pgx.Rows) (err error) {
 		answers, err = pgx.CollectRows(rows, pgx.RowToStructByPos[answer])
 		return err
@@ -118,11 +119,8 @@ func (db *DB) appendOnce(ctx context.Context, topic string, c appendColumns, loo
 		db.wary.Store(waryAppends)
 		return nil
 	}
-	heads := make([]int64, len(c.touched))
-	for i, ord := range c.ords {
-		heads[c.slots[i]-1] = receipts[ord-1].Position
-	}
-	db.heads.note(topic, c.touched, heads)
+	heads := event.HeadsOf(receipts)
+	db.heads.note(topic, "", func(at *event.Positions) { at.Advance(heads) })
 	return nil
 }
 
@@ -188,7 +186,7 @@ func (db *DB) Cursors(ctx context.Context, topic, group string, partitions ...in
 		return each(rows, func() { ps[partition], eras[partition] = position, era }, &partition, &position, &era)
 	})
 	if err == nil {
-		db.eras.note(topic, group, eras)
+		db.eras.noteEras(topic, group, eras)
 	}
 	return ps, err
 }

@@ -24,8 +24,8 @@ type DB struct {
 	timeouts atomic.Int64
 	wary     atomic.Int32 // appends that look for their identities in the log before they write
 	closing  atomic.Bool
-	eras     eras
-	heads    heads
+	eras     seen // of the cursors; one that was set back is not found until Cursors has looked for it without them
+	heads    seen // of the log; an append to one that was set back takes a position that there is, and looks again
 
 	passedOver atomic.Int64 // Unix nanoseconds since when others have stood for the initialisation lock; 0: they do not
 }
