@@ -30,6 +30,7 @@ func column[R, V any](rows []R, value func(R) V) []V {
 }
 
 func accountID(a *ledger.Account) int32             { return int32(a.ID) } // it came from an integer column
+func accountChanged(a *ledger.Account) int16        { return int16(a.Changed()) }
 func accountNpub(a *ledger.Account) string          { return a.Npub }
 func accountCustomHandle(a *ledger.Account) *string { return a.CustomHandle }
 func accountHomeRelay(a *ledger.Account) string     { return a.HomeRelay }
@@ -42,8 +43,8 @@ func accountEntries(a *ledger.Account) int64        { return a.EntryCount }
 func (b *Batch) storeWallets(c ledger.Changes) {
 	// What frees a unique value comes before what may take it.
 	if rows := c.Profiled; len(rows) > 0 {
-		b.queue(qStoreProfiled, column(rows, accountID), column(rows, accountCustomHandle), column(rows, accountOwner),
-			column(rows, accountHomeRelay), column(rows, accountAccessKey), column(rows, accountCurrency))
+		b.queue(qStoreProfiled, column(rows, accountID), column(rows, accountChanged), column(rows, accountCustomHandle),
+			column(rows, accountOwner), column(rows, accountHomeRelay), column(rows, accountAccessKey), column(rows, accountCurrency))
 	}
 	if rows := c.Registered; len(rows) > 0 {
 		b.queue(qStoreRegistered,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/safebox/safebox/storage"
 	"github.com/safebox/safebox/worker/event"
 )
 
@@ -36,27 +37,37 @@ func (db *DB) Changes(ctx context.Context, topic string) <-chan event.Positions 
 }
 
 func (db *DB) listen(ctx context.Context, topic string, changes event.News) error {
-	conn, err := pgx.ConnectConfig(ctx, db.direct.Copy())
+	return hear(ctx, db.direct.Copy(), qListenEvents,
+		func() { changes.Put(event.Positions{}) }, // nobody was told of what came while nobody listened
+		func(payload string) {
+			if heads, ours := readAnnouncement(payload, topic); ours {
+				changes.Put(heads)
+			}
+		})
+}
+
+// hear listens on a connection of its own until that is lost or the context ends: once it is heard what comes, it calls
+// listening, and heard with each payload.
+func hear(ctx context.Context, c *pgx.ConnConfig, listen storage.Query, listening func(), heard func(payload string)) error {
+	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return wrap(qListenEvents.Name, err)
+		return wrap(listen.Name, err)
 	}
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		conn.Close(closing) //nolint:errcheck // nothing depends on it
 	}()
-	if _, err := conn.Exec(ctx, qListenEvents.SQL); err != nil {
-		return wrap(qListenEvents.Name, err)
+	if _, err := conn.Exec(ctx, listen.SQL); err != nil {
+		return wrap(listen.Name, err)
 	}
-	changes.Put(event.Positions{}) // nobody was told of what came while nobody listened
+	listening()
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
-			return wrap(qListenEvents.Name, err)
+			return wrap(listen.Name, err)
 		}
-		if heads, ours := readAnnouncement(n.Payload, topic); ours {
-			changes.Put(heads)
-		}
+		heard(n.Payload)
 	}
 }
 

@@ -115,25 +115,11 @@ func (m *marker) Changed(ctx context.Context) <-chan struct{} {
 func (m *marker) listen(ctx context.Context, changed chan<- struct{}) error {
 	c := m.db.direct.Copy()
 	c.RuntimeParams["application_name"] = applicationName(roleWait, m.db.options.Instance)
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return wrap(qInitListen.Name, err)
-	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		conn.Close(closing) //nolint:errcheck // nothing depends on it
-	}()
-	if _, err := conn.Exec(ctx, qInitListen.SQL); err != nil {
-		return wrap(qInitListen.Name, err)
-	}
-	for {
+	nudge := func() {
 		select {
-		case changed <- struct{}{}: // the first: it may have changed before anyone listened
+		case changed <- struct{}{}:
 		default:
 		}
-		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return wrap(qInitListen.Name, err)
-		}
 	}
+	return hear(ctx, c, qInitListen, nudge, func(string) { nudge() }) // the first: it may have changed before anyone listened
 }

@@ -94,7 +94,7 @@ func pins() map[string]pin {
 
 		"store_journal":        {[]any{[]int32{1, 2}, []int64{1, 2}, []int64{1, 1}, []int32{5, 5}, []int64{9001, 9002}, []int16{0, 0}, text("", ""), []int32{1, 2}, []int64{100, 100}, []int16{1, 1}, []int64{1, 2}, []int64{0, 0}, []int64{1, 2}, []int64{0, 0}, []time.Time{now, now}, text("t"), text("applied"), text("")}, "registeredsafebox_pkey", 8},
 		"store_registered":     {[]any{text("new"), none, text("new"), text("r"), text("o"), none, []int64{0}, none, none, none, []int64{1}}, "", 1},
-		"store_profiled":       {[]any{[]int32{1, 2}, text("x", "y"), text("o", "o"), text("r", "r"), text("a", "b"), text("EUR", "EUR")}, "registeredsafebox_pkey", 4},
+		"store_profiled":       {[]any{[]int32{1, 2}, []int16{31, 1}, text("x", "y"), text("o", "o"), text("r", "r"), text("a", "b"), text("EUR", "EUR")}, "registeredsafebox_pkey", 4},
 		"store_created_quotes": {[]any{text("h1"), text("new"), []int64{1}, text("m"), []bool{false}, text("n1")}, "", 1},
 		"store_settled_quotes": {[]any{[]int32{1, 2}}, "paymentquote_pkey", 2},
 		"clear_secrets":        {[]any{text("n1", "n2")}, "ix_nwcsecret_npub", 2},

@@ -21,6 +21,7 @@ var contentionTests = []conformanceTest{
 	{"two batches that were loaded before either committed both pay into one wallet", bothPay},
 	{"a refusal for want of funds does not outlive the want", wantIsOver},
 	{"a quote that another program settles is credited once", settledElsewhere},
+	{"what another program sets in a wallet stays beside what an event sets", setElsewhere},
 	{"two batches that together would take a balance out of range do not", bothOverflow},
 	{"lanes that transfer crosswise neither deadlock nor lose a sat", lanesTransferCrosswise},
 }
@@ -306,6 +307,26 @@ func settledElsewhere(t *testing.T, f fixture) {
 		t.Errorf("the payment ended as %s, want quote_paid", got)
 	}
 	wantRows(t, f.db, "SELECT balance FROM registeredsafebox", "0")
+}
+
+func setElsewhere(t *testing.T, f fixture) {
+	if f.db.Dialect() == storage.SQLite {
+		return // there is one writer at a time there
+	}
+	alice := person(1)
+	mustAppend(t, f.db, registration("1", alice, "alice"))
+	drain(t, f.db)
+	mustAppend(t, f.db, wallet("2", event.TypeWalletUpdated, alice, `{"owner":"npub1owner"}`))
+	late := mustClaim(t, f.another(t), event.Partition(alice), 10)
+	if outcomes, err := apply(Context(t), late); err != nil || outcomes[0] != "applied" {
+		t.Fatalf("before another program set anything: %v, %v", outcomes, err)
+	}
+	damage(t, f.db, "UPDATE registeredsafebox SET custom_handle = 'ally', home_relay = 'wss://new', access_key = 'key', currency_code = 'USD', owner = 'x'")
+	if err := commit(Context(t), late, late.Records()[0].Position); err != nil {
+		t.Fatal(err)
+	}
+	wantRows(t, f.db, "SELECT custom_handle, owner, home_relay, access_key, currency_code FROM registeredsafebox",
+		"ally | npub1owner | wss://new | key | USD")
 }
 
 func lanesTransferCrosswise(t *testing.T, f fixture) {

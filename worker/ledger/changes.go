@@ -10,7 +10,7 @@ import (
 type Changes struct {
 	Registered []*Account // to insert, in the order of their events
 	Moved      []*Account // to update: Balance and EntryCount
-	Profiled   []*Account // to update: CustomHandle, Owner, HomeRelay, AccessKey, CurrencyCode
+	Profiled   []*Account // to update: CustomHandle, Owner, HomeRelay, AccessKey, CurrencyCode, or of those what is Changed
 	Created    []*Quote   // to insert
 	Settled    []*Quote   // to update: Paid
 	Secrets    []Secret   // the only secret that each of these wallets keeps
@@ -28,11 +28,11 @@ func (s *State) Changes() Changes {
 		switch {
 		case a.ID == 0:
 			continue // among Registered, with its last values
-		case a.moved && a.changed:
+		case a.moved && a.changed != 0:
 			c.Moved, c.Profiled = append(c.Moved, a), append(c.Profiled, a)
 		case a.moved:
 			c.Moved = append(c.Moved, a)
-		case a.changed:
+		case a.changed != 0:
 			c.Profiled = append(c.Profiled, a)
 		}
 	}

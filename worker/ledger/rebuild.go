@@ -395,7 +395,6 @@ func (r *rebuild) accept(l Line) {
 	for _, e := range l.Entries {
 		r.shadow.set(e)
 	}
-	r.shadow.follow(l.Entries)
 }
 
 // compare holds the entries of a line against those of the fold.

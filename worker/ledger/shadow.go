@@ -29,8 +29,6 @@ type shadowAccount struct {
 	adopted    bool      // it did not come by an event
 	registered time.Time // when that event was recorded
 	highest    int64     // the most it ever had
-	incoming   int64     // what it got from others since its own last entry
-	surprise   int64     // the most it got from others between two entries of its own
 }
 
 // held is a value that one wallet at a time may have, and that it may give up.
@@ -185,21 +183,6 @@ func (s *shadow) store(c Changes, recorded time.Time) {
 	}
 	for _, r := range c.Rates {
 		*s.rates[r.Code] = *r
-	}
-	s.follow(c.Entries)
-}
-
-// follow keeps count of what wallets get between two entries of their own.
-func (s *shadow) follow(entries []Entry) {
-	for _, e := range entries {
-		a := s.accounts[e.Subject]
-		switch {
-		case a == nil || e.Seq == 0:
-		case e.Leg > 0:
-			a.incoming += e.Amount
-		default:
-			a.surprise, a.incoming = max(a.surprise, a.incoming), 0
-		}
 	}
 }
 

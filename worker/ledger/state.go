@@ -35,9 +35,26 @@ type Account struct {
 	OpeningBalance int64 // sats
 	EntryCount     int64
 
-	moved, changed bool
-	base           struct{ balance, entries int64 } // as loaded
+	moved   bool
+	changed Columns
+	base    struct{ balance, entries int64 } // as loaded
 }
+
+// Columns is a set of the columns of registeredsafebox that events change in place, but for those that every entry moves.
+type Columns int16
+
+// The bits are those by which the store_profiled of PostgreSQL knows the columns.
+const (
+	ColumnCustomHandle Columns = 1 << iota
+	ColumnOwner
+	ColumnHomeRelay
+	ColumnAccessKey
+	ColumnCurrencyCode
+)
+
+// Changed is what the batch has set. A Tx that does not lock what it loads stores no more than that: another program may set
+// the rest between Load and Store.
+func (a *Account) Changed() Columns { return a.changed }
 
 // Base is the balance, in sats, and the entry count that the account was loaded with; zero for one registered in this batch.
 // A Tx that does not lock what it loads stores the differences to it: between Load and Store other lanes may pay into a

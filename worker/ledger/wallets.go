@@ -31,17 +31,20 @@ func (s *State) update(a *Account, p event.WalletUpdated) Reason {
 	}
 	if p.CustomHandle.Set {
 		replace(s.customHandles, &a.CustomHandle, p.CustomHandle.Value, a.Npub)
+		a.changed |= ColumnCustomHandle
 	}
 	if p.Owner.Set {
 		a.Owner = p.Owner.Value
+		a.changed |= ColumnOwner
 	}
 	if p.HomeRelay != nil {
 		a.HomeRelay = *p.HomeRelay
+		a.changed |= ColumnHomeRelay
 	}
 	if p.CurrencyCode.Set {
 		a.CurrencyCode = p.CurrencyCode.Value
+		a.changed |= ColumnCurrencyCode
 	}
-	a.changed = true
 	return ""
 }
 
@@ -50,7 +53,7 @@ func (s *State) rotateAccessKey(a *Account, p event.WalletAccessKeyRotated) Reas
 		return AccessKeyTaken
 	}
 	replace(s.accessKeys, &a.AccessKey, p.AccessKey, a.Npub)
-	a.changed = true
+	a.changed |= ColumnAccessKey
 	return ""
 }
 

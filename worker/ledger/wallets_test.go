@@ -117,23 +117,25 @@ func TestAnUpdateSetsWhatItNames(t *testing.T) {
 	for name, tc := range map[string]struct {
 		update event.WalletUpdated
 		change func(*ledger.Account)
+		sets   ledger.Columns
 	}{
-		"nothing":           {event.WalletUpdated{}, func(*ledger.Account) {}},
-		"the custom handle": {event.WalletUpdated{CustomHandle: set("al")}, func(a *ledger.Account) { a.CustomHandle = ptr("al") }},
+		"nothing":           {event.WalletUpdated{}, func(*ledger.Account) {}, 0},
+		"the custom handle": {event.WalletUpdated{CustomHandle: set("al")}, func(a *ledger.Account) { a.CustomHandle = ptr("al") }, ledger.ColumnCustomHandle},
 		"its own custom handle again": {
-			event.WalletUpdated{CustomHandle: set("ally")}, func(*ledger.Account) {},
+			event.WalletUpdated{CustomHandle: set("ally")}, func(*ledger.Account) {}, ledger.ColumnCustomHandle,
 		},
-		"no custom handle": {event.WalletUpdated{CustomHandle: null}, func(a *ledger.Account) { a.CustomHandle = nil }},
-		"the owner":        {event.WalletUpdated{Owner: set("x")}, func(a *ledger.Account) { a.Owner = ptr("x") }},
-		"no owner":         {event.WalletUpdated{Owner: null}, func(a *ledger.Account) { a.Owner = nil }},
-		"the home relay":   {event.WalletUpdated{HomeRelay: ptr("wss://new")}, func(a *ledger.Account) { a.HomeRelay = "wss://new" }},
-		"the currency":     {event.WalletUpdated{CurrencyCode: set("USD")}, func(a *ledger.Account) { a.CurrencyCode = ptr("USD") }},
-		"no currency":      {event.WalletUpdated{CurrencyCode: null}, func(a *ledger.Account) { a.CurrencyCode = nil }},
+		"no custom handle": {event.WalletUpdated{CustomHandle: null}, func(a *ledger.Account) { a.CustomHandle = nil }, ledger.ColumnCustomHandle},
+		"the owner":        {event.WalletUpdated{Owner: set("x")}, func(a *ledger.Account) { a.Owner = ptr("x") }, ledger.ColumnOwner},
+		"no owner":         {event.WalletUpdated{Owner: null}, func(a *ledger.Account) { a.Owner = nil }, ledger.ColumnOwner},
+		"the home relay":   {event.WalletUpdated{HomeRelay: ptr("wss://new")}, func(a *ledger.Account) { a.HomeRelay = "wss://new" }, ledger.ColumnHomeRelay},
+		"the currency":     {event.WalletUpdated{CurrencyCode: set("USD")}, func(a *ledger.Account) { a.CurrencyCode = ptr("USD") }, ledger.ColumnCurrencyCode},
+		"no currency":      {event.WalletUpdated{CurrencyCode: null}, func(a *ledger.Account) { a.CurrencyCode = nil }, ledger.ColumnCurrencyCode},
 		"everything": {
 			event.WalletUpdated{CustomHandle: set("al"), Owner: set("x"), HomeRelay: ptr("wss://new"), CurrencyCode: null},
 			func(a *ledger.Account) {
 				a.CustomHandle, a.Owner, a.HomeRelay, a.CurrencyCode = ptr("al"), ptr("x"), "wss://new", nil
 			},
+			ledger.ColumnCustomHandle | ledger.ColumnOwner | ledger.ColumnHomeRelay | ledger.ColumnCurrencyCode,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,11 +148,14 @@ func TestAnUpdateSetsWhatItNames(t *testing.T) {
 			want.EntryCount = 1
 			tc.change(&want)
 			c := s.Changes()
-			if diff := cmp.Diff([]*ledger.Account{&want}, c.Profiled, cmpopts.IgnoreUnexported(ledger.Account{})); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
+			if diff := cmp.Diff([]*ledger.Account{&want}, c.Moved, cmpopts.IgnoreUnexported(ledger.Account{})); diff != "" {
+				t.Fatalf("(-want +got):\n%s", diff)
 			}
-			if len(c.Moved) != 1 || c.Moved[0] != c.Profiled[0] {
-				t.Errorf("the entry of the update is not counted: %+v", c.Moved)
+			if got := c.Moved[0].Changed(); got != tc.sets {
+				t.Errorf("it changes the columns %b, want %b", got, tc.sets)
+			}
+			if stored := len(c.Profiled) == 1 && c.Profiled[0] == c.Moved[0]; stored != (tc.sets != 0) || len(c.Profiled) > 1 {
+				t.Errorf("what it sets is stored as %+v", c.Profiled)
 			}
 		})
 	}

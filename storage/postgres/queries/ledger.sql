@@ -110,10 +110,16 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
     AS i (handle, custom_handle, npub, home_relay, onboard_code, access_key, balance, owner, emergency_code, currency_code, entry_count)
 
 -- name: store_profiled
-UPDATE registeredsafebox w SET custom_handle = i.custom_handle, owner = i.owner, home_relay = i.home_relay,
-    access_key = i.access_key, currency_code = i.currency_code
-FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-    AS i (id, custom_handle, owner, home_relay, access_key, currency_code)
+-- Sets what the events set, by the bits of ledger.Columns: wallets are loaded without a lock, and what another program has set
+-- in the other columns since must stay.
+UPDATE registeredsafebox w SET
+    custom_handle = CASE WHEN i.changed & 1 > 0 THEN i.custom_handle ELSE w.custom_handle END,
+    owner = CASE WHEN i.changed & 2 > 0 THEN i.owner ELSE w.owner END,
+    home_relay = CASE WHEN i.changed & 4 > 0 THEN i.home_relay ELSE w.home_relay END,
+    access_key = CASE WHEN i.changed & 8 > 0 THEN i.access_key ELSE w.access_key END,
+    currency_code = CASE WHEN i.changed & 16 > 0 THEN i.currency_code ELSE w.currency_code END
+FROM unnest($1::integer[], $2::smallint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    AS i (id, changed, custom_handle, owner, home_relay, access_key, currency_code)
 WHERE w.id = i.id AND w.id = ANY ($1)
 
 -- name: store_created_quotes
