@@ -22,8 +22,9 @@ const (
 	awaited = 4
 	// groupsApart is how many groups of one caller in a row tell that callers do not come at the same time.
 	groupsApart = 16
-	// announceEvery is the shortest time between two announcements to other processes.
-	announceEvery = 3 * time.Millisecond
+	// announceEvery is the shortest pause between two announcements to other processes. It is shorter than groups of a few callers
+	// are apart, so that none of these waits to be told.
+	announceEvery = time.Millisecond
 	// groupTimeout bounds the writing of what several callers share; what is one caller's alone, its own context bounds.
 	groupTimeout = 10 * time.Second
 	// announceTimeout bounds one announcement.
@@ -279,7 +280,7 @@ func (a *appender) tell(topic string, receipts []event.Receipt) {
 	}
 }
 
-// announce tells other processes of new events: at once, but at most once in announceEvery.
+// announce tells other processes of new events: at once, but for announceEvery after it has told of others.
 func (a *appender) announce() {
 	defer a.done.Done()
 	for range a.owes {

@@ -4,12 +4,13 @@
 //	make bench
 //
 // It prints the table of the promises on performance, each as a ratio to what was measured beside it, and writes
-// REPORT.md and drain.svg into this folder. The variables:
+// REPORT.md, drain.svg and, of where the time goes, PROFILES.md into this folder. TRIED.md, written by hand, says what was tried
+// where a target is missed. The variables:
 //
 //   - BENCH_ROUNDS (3): how often everything is measured; the parties of a comparison take turns within a round, and begin
 //     each round with another of them.
 //   - BENCH_ONLY: a regular expression of the groups to measure, of drain, profile, replicas, append, single, flow, snapshot,
-//     start, idle, claim and sqlite. Then no report is written.
+//     start, idle, claim and sqlite. Then no report is written, only what of it is of profile.
 //   - BENCH_LONG=1: ten minutes under a held snapshot, three times, instead of one, once; and a whole backlog of five million drained.
 //
 // What holds:

@@ -181,7 +181,6 @@ type report struct {
 	load     [2]string // of the machine, before and after
 	versions map[string]string
 	results  results
-	profile  profile
 }
 
 func newReport(ctx context.Context, url string, s sizes) *report {
@@ -192,8 +191,8 @@ func newReport(ctx context.Context, url string, s sizes) *report {
 	return &report{sizes: s, began: time.Now().UTC(), versions: v, load: [2]string{loadAverage(), ""}}
 }
 
-func (r *report) finish(values results, p profile, took time.Duration) {
-	r.results, r.profile, r.took, r.load[1] = values, p, took, loadAverage()
+func (r *report) finish(values results, took time.Duration) {
+	r.results, r.took, r.load[1] = values, took, loadAverage()
 }
 
 // table is the table for a terminal.
@@ -257,8 +256,8 @@ func (r *report) markdown() string {
 	for _, name := range slices.Sorted(maps.Keys(r.versions)) {
 		p("- %s %s", name, r.versions[name])
 	}
-	m.WriteString(r.profile.markdown())
-	p("\n## Again\n")
+	p("\nWhere the time goes, and what was tried where a target is missed: [PROFILES.md](PROFILES.md) and [TRIED.md](TRIED.md).\n")
+	p("## Again\n")
 	p("```console\n$ make bench BENCH_ROUNDS=%d\n```", r.sizes.rounds)
 	return m.String()
 }
@@ -405,19 +404,25 @@ func TestTheReportShowsEachFigureThatWasMeasured(t *testing.T) {
 			t.Errorf("%q is missing in\n%s\n%s", want, r.markdown(), r.table())
 		}
 	}
-	if strings.Contains(r.markdown(), "Where the time") {
-		t.Error("a drain that was not looked at has a profile")
-	}
-	r.profile = profile{rate: 1, waits: []share{{"waits for a lock", 0.25}}, statements: []statementCost{{query: "SELECT a | b", calls: 1234, share: 0.5}}}
-	for _, want := range []string{"Where the time", "| 25.0 % | waits for a lock |", "| 50.0 % | 1,234 |", "`SELECT a \\| b`"} {
-		if !strings.Contains(r.markdown(), want) {
-			t.Errorf("%q is missing in\n%s", want, r.markdown())
-		}
-	}
 	if strings.Contains(r.markdown(), "SQLite, against") {
 		t.Error("a row that was not measured is in the report")
 	}
 	if svg := r.svg(); !strings.Contains(svg, "62,117") || !strings.Contains(svg, "River, exactly once") {
 		t.Errorf("the picture lacks a bar:\n%s", svg)
+	}
+}
+
+func TestAProfileShowsWhatWasSeen(t *testing.T) {
+	got := profilesMarkdown(time.Now(), []profile{
+		{title: "A drain", rate: 1234, waits: []share{{"waits for a lock", 0.25}}, statements: []statementCost{{query: "SELECT a | b", calls: 1234, share: 0.5}}},
+		{title: "On a file", rate: 56, functions: tidy("1s 5% 5% 2s 10%  github.com/safebox/safebox/worker/bus.(*run).one\n0 0% 5% 2s 9%  runtime.main\n")},
+	})
+	for _, want := range []string{"## A drain\n\n1,234 events/s", "| 25.0 % | waits for a lock |", "| 50.0 % | 1,234 |", "`SELECT a \\| b`", "## On a file", "    10%      5%  worker/bus.(*run).one\n```"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "runtime.main") {
+		t.Error("a function of no interest is named")
 	}
 }

@@ -23,15 +23,22 @@ type onSQLite struct {
 	setBased bench.Timing // the same rows by one statement a table, in one transaction
 }
 
+// fillSQLite makes a file whose log has the activity of a shape, which is not processed yet.
+func fillSQLite(ctx context.Context, tb testing.TB, url string, s bench.Shape) error {
+	c := cluster(tb, url)
+	if err := c.Open(ctx, s, nil); err != nil {
+		return err
+	}
+	_, err := c.Append(ctx, s.Activity(), nil)
+	return err
+}
+
 // measureSQLite drains a workload on a new SQLite file, and then drains the same events again by hand, in two ways.
 func measureSQLite(ctx context.Context, tb testing.TB, s bench.Shape) (m onSQLite, err error) {
 	url := dbtest.SQLite(tb)
 	c := cluster(tb, url)
 	c.Batch = batchSize
-	if err = c.Open(ctx, s, nil); err != nil {
-		return m, err
-	}
-	if _, err = c.Append(ctx, s.Activity(), nil); err != nil {
+	if err = fillSQLite(ctx, tb, url, s); err != nil {
 		return m, err
 	}
 	if m.engine, err = c.Drain(ctx, s.Events, nil); err != nil {

@@ -59,13 +59,13 @@ func sizesFromEnvironment(tb testing.TB) sizes {
 // lab is where everything is measured.
 type lab struct {
 	sizes
-	b       *testing.B
-	ctx     context.Context //nolint:containedctx // of the whole benchmark
-	only    *regexp.Regexp
-	dbs     *templates
-	program string
-	results results
-	profile profile
+	b        *testing.B
+	ctx      context.Context //nolint:containedctx // of the whole benchmark
+	only     *regexp.Regexp
+	dbs      *templates
+	program  string
+	results  results
+	profiled []profile
 }
 
 // results are the measured values by name, one a round.
@@ -84,9 +84,13 @@ func BenchmarkTable(b *testing.B) {
 	must(b, err)
 	began := time.Now()
 	must(b, l.measure())
-	r.finish(l.results, l.profile, time.Since(began))
+	r.finish(l.results, time.Since(began))
 	fmt.Println()
 	fmt.Print(r.table())
+	if len(l.profiled) > 0 {
+		must(b, os.WriteFile("PROFILES.md", []byte(profilesMarkdown(r.began, l.profiled)), 0o644)) //nolint:gosec // a document for everyone
+		fmt.Println("\nwrote worker/bench/peers/PROFILES.md")
+	}
 	if os.Getenv("BENCH_ONLY") == "" {
 		must(b, os.WriteFile("REPORT.md", []byte(r.markdown()), 0o644)) //nolint:gosec // a document for everyone
 		must(b, os.WriteFile("drain.svg", []byte(r.svg()), 0o644))      //nolint:gosec // a picture for everyone
@@ -186,7 +190,7 @@ func (l *lab) templates() error {
 		{"zipf", fill(l.zipf()), []string{"drain"}},
 		{"hot", fill(l.hot()), []string{"drain"}},
 		{"small", fill(l.small()), []string{"drain"}},
-		{"opened", func(url string) error { return cluster(l.b, url).Open(l.ctx, l.uniform(), nil) }, []string{"append", "single", "flow", "snapshot", "idle"}},
+		{"opened", func(url string) error { return cluster(l.b, url).Open(l.ctx, l.uniform(), nil) }, []string{"append", "single", "flow", "snapshot", "idle", "profile"}},
 	} {
 		if err := l.template(t.name, t.fill, t.groups...); err != nil {
 			return err
