@@ -133,16 +133,16 @@ func (l *lab) profileOf(w looked, url string) (p profile, err error) {
 	before := ownProcessorTime()
 	ctx, stop := context.WithCancel(l.ctx)
 	var looking sync.WaitGroup
-	var looked error
+	var blind error
 	if w.template != "" {
-		looking.Go(func() { p.waits, looked = waits(ctx, url) })
+		looking.Go(func() { p.waits, blind = waits(ctx, url) })
 	}
 	events, rate, err := w.work(url)
 	stop()
 	looking.Wait()
 	p.title, p.rate, p.engine = w.title, rate, (ownProcessorTime()-before).Seconds()*1e6/float64(events)
 	pprof.StopCPUProfile()
-	if err = errors.Join(err, looked); err != nil {
+	if err = errors.Join(err, blind); err != nil {
 		return p, err
 	}
 	top, err := output(exec.CommandContext(l.ctx, "go", "tool", "pprof", "-top", "-cum", "-nodecount=60", "-focus", "safebox", file))
