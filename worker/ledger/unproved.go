@@ -25,6 +25,9 @@ func (r *rebuild) mayBe(c Command, recorded Entry) bool {
 	switch reason {
 	case UnknownWallet, QuoteAlreadyPaid, UnknownQuote:
 		return adopted && r.unproved() // when the wallet, or its older quote, came is not in the log
+	case InsufficientFunds: // whether the payee was there already, which is looked at before the funds, is not in the log
+		amount, fee := cost(c.Payload)
+		return a != nil && !a.covers(amount, fee)
 	case UnknownPayee:
 		p, ok := c.Payload.(event.FundsTransferred)
 		payee := r.shadow.accounts[p.To]
@@ -58,6 +61,16 @@ func (r *rebuild) unproved() bool {
 
 // adopted is unproved for what only a row from before the events can have caused: where no wallet is, none of those is.
 func (r *rebuild) adopted() bool { return r.report.Adopted > 0 && r.unproved() }
+
+func cost(p event.Payload) (amount, fee int64) {
+	switch p := p.(type) {
+	case event.FundsDebited:
+		return p.Amount, p.Fee
+	case event.FundsTransferred:
+		return p.Amount, p.Fee
+	}
+	return 0, 0
+}
 
 // claimed is the value that the reason says was taken, or the wallet that it says was full: at most one.
 func claimed(reason Reason, p event.Payload) []string {
