@@ -121,5 +121,6 @@ func (m *marker) listen(ctx context.Context, changed chan<- struct{}) error {
 		default:
 		}
 	}
-	return hear(ctx, c, qInitListen, nudge, func(string) { nudge() }) // the first: it may have changed before anyone listened
+	// The first nudge is for what changed before anyone listened.
+	return hear(ctx, c, qInitListen, nudge, func(string) { nudge() })
 }

@@ -10,7 +10,7 @@ import (
 type Changes struct {
 	Registered []*Account // to insert, in the order of their events
 	Moved      []*Account // to update: Balance and EntryCount
-	Profiled   []*Account // to update: CustomHandle, Owner, HomeRelay, AccessKey, CurrencyCode, or of those what is Changed
+	Profiled   []*Account // to update: of CustomHandle, Owner, HomeRelay, AccessKey and CurrencyCode what is Changed
 	Created    []*Quote   // to insert
 	Settled    []*Quote   // to update: Paid
 	Secrets    []Secret   // the only secret that each of these wallets keeps

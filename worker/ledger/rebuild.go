@@ -32,7 +32,7 @@ const rebuildPage = 200
 //
 // What was rejected is decided again on the state of that order, too. Where this says otherwise, the rejection stands if it
 // could have come from what a lane saw: a lane looks at other wallets before it locks its own, so that a payee may have been
-// registered, a value have changed hands or a payment have come in between its look and its commit. See unproved.
+// registered or have spent what it had, or a value have changed hands, between its look and its commit. See unproved.
 //
 // Wallets that were there before the events begin with their opening balance and the values that they have now.
 // progress is told how many events are folded.
